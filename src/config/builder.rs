@@ -317,11 +317,11 @@ impl ClientBuilder {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::super::list::entry;
     use super::*;
 
-    fn builder(hosts: &[&str]) -> FleetBuilder {
+    pub(in crate::config) fn builder(hosts: &[&str]) -> FleetBuilder {
         FleetBuilder::new(hosts.iter().copied().map(entry).collect())
             .user("deploy")
             .password("hunter2")

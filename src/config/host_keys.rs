@@ -34,13 +34,11 @@ pub(super) struct HostKeyChoice<'a> {
 
 impl<'a> Layers<'a> {
     pub fn host_keys(&self) -> HostKeyChoice<'a> {
-        let known_hosts = self.first(|config| {
-            Some((config.verification.as_ref()?.known_hosts.as_deref()?, config.from_ssh_config))
-        });
+        let known_hosts = self.first(|config| config.verification.as_ref()?.known_hosts.as_deref());
         HostKeyChoice {
             policy: self.value(|config| config.verification.as_ref()?.policy.as_ref()),
-            known_hosts: known_hosts.map(|given| given.map(|(files, _)| files)),
-            is_optional: known_hosts.is_none_or(|given| given.value.1),
+            known_hosts,
+            is_optional: known_hosts.is_none_or(|given| given.from_ssh_config),
             revoked: self.first(|config| config.verification.as_ref()?.revoked.as_deref()),
             hash_names: self.value(|config| config.verification.as_ref()?.hash_names).unwrap_or(false),
         }

@@ -33,13 +33,16 @@ pub(super) struct Layer<'a> {
 pub(super) struct Given<'a, T> {
     pub value: T,
     pub origin: &'a Origin,
+    /// Whether the layer's settings come from OpenSSH's configuration, which is less strict.
+    pub from_ssh_config: bool,
     /// The position of the layer. The layer at position 0 is the most specific.
     depth: usize,
 }
 
 impl<'a, T> Given<'a, T> {
     pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Given<'a, U> {
-        Given { value: change(self.value), origin: self.origin, depth: self.depth }
+        let Self { value, origin, from_ssh_config, depth } = self;
+        Given { value: change(value), origin, from_ssh_config, depth }
     }
 
     pub fn origin(&self) -> Origin {
@@ -158,7 +161,7 @@ impl<'a> Layers<'a> {
     /// Like [`first`](Self::first), but begins with the layer at position `start`.
     fn first_from<T>(&self, start: usize, get: impl Fn(&'a HostConfig) -> Option<T>) -> Option<Given<'a, T>> {
         let given = |(depth, &Layer { origin, config }): (usize, &Layer<'a>)| {
-            Some(Given { value: get(config)?, origin, depth })
+            Some(Given { value: get(config)?, origin, from_ssh_config: config.from_ssh_config, depth })
         };
         self.all.iter().enumerate().skip(start).find_map(given)
     }
@@ -192,9 +195,9 @@ impl<'a> Layers<'a> {
 
     /// The layer that turns on delegation, if delegation has no effect because GSSAPI is off.
     pub fn idle_delegation(&self) -> Option<&'a Origin> {
-        let delegate = self.first(|config| Some((config.gssapi_delegate?, config.from_ssh_config)))?;
+        let delegate = self.first(|config| config.gssapi_delegate).filter(|given| given.value)?;
         // OpenSSH's configuration may say how GSSAPI is used without turning it on.
-        if delegate.value != (true, false) {
+        if delegate.from_ssh_config {
             return None;
         }
         (!self.uses_gssapi()).then_some(delegate.origin)
@@ -298,9 +301,9 @@ impl<'a> Layers<'a> {
     }
 
     fn forwarding(&self) -> Option<Forwarding<'a>> {
-        let on = self.first(|config| Some((config.forward_agent?, config.from_ssh_config)))?;
+        let on = self.first(|config| config.forward_agent)?;
         let socket = self.first(|config| config.forward_socket.as_deref());
-        on.value.0.then(|| Forwarding { socket, is_strict: on.map(|(_, from_ssh_config)| !from_ssh_config) })
+        on.value.then(|| Forwarding { socket, is_strict: on.map(|_| !on.from_ssh_config) })
     }
 
     pub fn agent_socket(&self) -> AgentSocket<'a> {
@@ -311,7 +314,7 @@ impl<'a> Layers<'a> {
         let key = self.first(|config| config.key.as_ref());
         let identity_files = |config: &'a HostConfig| config.identity_files.as_deref();
         let files = self.first(|config| identity_files(config).filter(|_| !config.from_ssh_config));
-        let usual = Given { value: (), origin: &Origin::Default, depth: usize::MAX };
+        let usual = Given { value: (), origin: &Origin::Default, from_ssh_config: false, depth: usize::MAX };
         let opener = match files {
             Some(files) => self.opener(files.depth, files),
             None => self.opener(self.own, usual),

@@ -19,9 +19,10 @@ pub(super) struct Names<'a> {
 impl<'a> Names<'a> {
     /// The names in the layers of a host. `spec` is the host's entry in the list.
     pub fn of(layers: &Layers<'a>, spec: &'a HostSpec) -> Self {
-        let dialled = layers.first(|config| Some((config.hostname.as_deref()?, config.from_ssh_config)));
+        let dialled = layers.first(|config| config.hostname.as_deref());
         let key_alias = layers.value(|config| config.host_key_alias.as_deref());
-        let (dialled, is_recorded) = dialled.map_or((spec.host(), false), |given| given.value);
+        let is_recorded = dialled.is_some_and(|given| given.from_ssh_config);
+        let dialled = dialled.map_or(spec.host(), |given| given.value);
         Self { dialled, is_recorded, key_alias }
     }
 

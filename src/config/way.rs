@@ -167,12 +167,9 @@ pub(super) fn command<'a>(layers: &Layers<'a>) -> Option<Given<'a, &'a str>> {
 /// The proxy settings that the host has for itself: in its own layers, or in OpenSSH's
 /// configuration if neither those nor the client name a proxy.
 fn own_way(layers: &Layers<'_>) -> Way {
-    let ways = || layers.all.iter().map(|layer| &layer.config.proxy);
-    let own = layers.own().len();
-    let first = ways().position(Way::leads);
-    let is_file = first == Some(layers.all.len() - 1) && layers.file().is_some();
-    let own = if is_file { ways().next_back() } else { ways().take(own).next() };
-    own.cloned().unwrap_or_default()
+    let is_in_code = layers.own().iter().chain(layers.shared()).any(|layer| layer.config.proxy.leads());
+    let layer = layers.file().filter(|_| !is_in_code).or(layers.own().first());
+    layer.map(|layer| layer.config.proxy.clone()).unwrap_or_default()
 }
 
 fn check_idle(logins: &[Layer<'_>]) -> Result<(), Error> {

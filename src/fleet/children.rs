@@ -18,6 +18,7 @@ use super::slot::Armed;
 use crate::clock;
 use crate::proxy_command::{CommandReport, Process, limits};
 use crate::reactor::IndexQueue;
+use crate::ssh_config::user_shell;
 
 /// All processes of a fleet. Dropping this ends them, which takes up to two seconds if they resist.
 pub(super) struct Children {
@@ -77,9 +78,8 @@ impl ChildId {
 
 impl Children {
     pub(super) fn new() -> Self {
-        let shell = std::env::var_os("SHELL").filter(|shell| !shell.is_empty());
         Self {
-            shell: shell.unwrap_or_else(|| "/bin/sh".into()).into(),
+            shell: user_shell(),
             list: Slab::new(),
             generation: 0,
             max: processes_max(),
@@ -158,8 +158,7 @@ impl Children {
         let index = self.ready.pop()?;
         let Some(child) = self.list.get_mut(index) else { return Some(Visited::Stays) };
         let (visited, again) = child.visit(now);
-        let at = if visited == Visited::Gone { None } else { again };
-        child.timer = event_loop.arm(child.timer, at, Timer::Child(index));
+        child.timer = event_loop.arm(child.timer, again, Timer::Child(index));
         if visited == Visited::Gone {
             self.list.remove(index);
         }

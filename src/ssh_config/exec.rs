@@ -74,11 +74,16 @@ impl ShellExec {
     }
 }
 
+/// The user's shell: `SHELL` of this process, or `/bin/sh`.
+pub(crate) fn user_shell() -> PathBuf {
+    let shell = std::env::var_os("SHELL").filter(|shell| !shell.is_empty());
+    shell.unwrap_or_else(|| "/bin/sh".into()).into()
+}
+
 impl Default for ShellExec {
     /// `SHELL` of this process, and ten seconds.
     fn default() -> Self {
-        let shell = std::env::var_os("SHELL").filter(|shell| !shell.is_empty());
-        Self::new(shell.unwrap_or_else(|| "/bin/sh".into()), limits::EXEC_TIME)
+        Self::new(user_shell(), limits::EXEC_TIME)
     }
 }
 

@@ -77,6 +77,7 @@ pub use config::{ConfigResolver, SshConfig};
 pub use context::LocalContext;
 pub use destination::SshDestination;
 pub use error::SshConfigError;
+pub(crate) use exec::user_shell;
 pub use exec::{MatchExec, ShellExec};
 pub use settings::SshSettings;
 pub use source::{Ignored, SettingSource, Sourced};

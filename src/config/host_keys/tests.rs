@@ -7,24 +7,15 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 
+use super::super::builder::tests::builder;
 use super::super::builder::{FleetBuilder, Setup};
 use super::super::layers::Layer;
-use super::super::list::entry;
 use super::*;
 use crate::error::ConfigProblem;
 use crate::hostkey::{Fingerprint, HostKeyPins};
 use crate::{HostConfig, Proxy};
 
 const LINE: &str = "web1 ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKz6i5vlxJsU/kJC+T/kwhIF7aP0Ami7UASJU/u5FsD5\n";
-
-fn builder(hosts: &[&str]) -> FleetBuilder {
-    FleetBuilder::new(hosts.iter().copied().map(entry).collect())
-        .user("deploy")
-        .password("hunter2")
-        .allow_agent(false)
-        .identity_auth(false)
-        .no_known_hosts()
-}
 
 fn verifier(setup: &Setup, index: usize) -> &Arc<Verifier> {
     &setup.targets[index].profile.verifier
