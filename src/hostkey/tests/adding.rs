@@ -3,21 +3,18 @@
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::Write as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 
 use nix::fcntl::{Flock, FlockArg};
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use nix::sys::signal::{SigSet, Signal};
 
 use super::super::{
     AddOptions, AddedKeys, HostKey, HostKeyPolicy, KnownHosts, ScannedKeys, Verdict, Verifier, WhyLeftOut,
     add,
 };
 use super::SYNCS;
-use super::support::{ecdsa_p256, ed25519, rsa};
+use super::support::{ecdsa_p256, ed25519, file_in_own_process, rsa, with_file_limit};
 
 const PLAIN: fn() -> AddOptions = AddOptions::default;
 
@@ -214,30 +211,12 @@ fn a_file_that_cannot_be_written_is_an_error_that_names_it() {
 /// The test runs in a separate process in which the size of files is limited.
 #[test]
 fn a_partial_write_is_taken_back() {
-    const CHILD: &str = "SSHOAL_TEST_TAKEN_BACK";
-    let Some(file) = std::env::var_os(CHILD).map(PathBuf::from) else {
-        let directory = tempfile::tempdir().unwrap();
-        let name = thread::current().name().unwrap().to_owned();
-        let child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", &name, "--nocapture"])
-            .env(CHILD, directory.path().join("known_hosts"))
-            .output()
-            .unwrap();
-        assert!(child.status.success(), "{}", String::from_utf8_lossy(&child.stderr));
-        assert!(String::from_utf8_lossy(&child.stdout).contains("1 passed"));
-        return;
-    };
-    let mut too_large = SigSet::empty();
-    too_large.add(Signal::SIGXFSZ);
-    too_large.thread_block().unwrap();
+    let Some(file) = file_in_own_process() else { return };
     let before = "# mine, without a line feed";
     fs::write(&file, before).unwrap();
     let hosts: Vec<_> = (1..4).map(|host| shown(&file, &format!("web{host}"), &[ed25519(host)])).collect();
     let hosts: Vec<_> = hosts.iter().collect();
-    let (_, hard) = getrlimit(Resource::RLIMIT_FSIZE).unwrap();
-    setrlimit(Resource::RLIMIT_FSIZE, 150, hard).unwrap();
-    let error = add(&file, &hosts, PLAIN()).unwrap_err();
-    setrlimit(Resource::RLIMIT_FSIZE, hard, hard).unwrap();
+    let error = with_file_limit(150, || add(&file, &hosts, PLAIN())).unwrap_err();
     assert_eq!(error.error.kind(), std::io::ErrorKind::FileTooLarge, "{error}");
     assert_eq!(text(&file), before);
     assert_eq!(added(&file, &hosts, PLAIN()).added, 3);

@@ -13,7 +13,7 @@ mod policies;
 mod properties;
 mod recording;
 mod revoked;
-mod support;
+pub(crate) mod support;
 mod verdicts;
 
 use std::cell::Cell;

@@ -4,21 +4,18 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, lchown, symlink};
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
 
 use nix::fcntl::{Flock, FlockArg};
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use nix::sys::signal::{SigSet, Signal};
 
 use super::super::open::Locked;
 use super::super::verification::{NewKey, Recorded};
 use super::super::{HostKey, HostKeyPolicy, KnownHosts, Verdict, Verifier};
 use super::SYNCS;
-use super::support::ed25519;
+use super::support::{ed25519, file_in_own_process, with_file_limit};
 use crate::hostkey::names::HostNames;
 
 /// A user who is neither root nor the user that runs the tests.
@@ -254,28 +251,10 @@ fn a_file_replaced_while_waiting_for_its_lock_is_not_written() {
 /// The test runs in a separate process in which the size of files is limited.
 #[test]
 fn a_partial_write_records_whole_lines_only() {
-    const CHILD: &str = "SSHOAL_TEST_CUT_SHORT";
-    let Some(file) = std::env::var_os(CHILD).map(PathBuf::from) else {
-        let directory = tempfile::tempdir().unwrap();
-        let name = thread::current().name().unwrap().to_owned();
-        let child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", &name, "--nocapture"])
-            .env(CHILD, directory.path().join("known_hosts"))
-            .output()
-            .unwrap();
-        assert!(child.status.success(), "{}", String::from_utf8_lossy(&child.stderr));
-        assert!(String::from_utf8_lossy(&child.stdout).contains("1 passed"));
-        return;
-    };
-    let mut too_large = SigSet::empty();
-    too_large.add(Signal::SIGXFSZ);
-    too_large.thread_block().unwrap();
+    let Some(file) = file_in_own_process() else { return };
     let verifier = verifier(&file);
     let hosts = [1, 2, 3].map(|host| new(&format!("web{host}"), &ed25519(host)));
-    let (_, hard) = getrlimit(Resource::RLIMIT_FSIZE).unwrap();
-    setrlimit(Resource::RLIMIT_FSIZE, line().len() as u64 + 20, hard).unwrap();
-    let answers = verifier.loaded().record(&hosts);
-    setrlimit(Resource::RLIMIT_FSIZE, hard, hard).unwrap();
+    let answers = with_file_limit(line().len() as u64 + 20, || verifier.loaded().record(&hosts));
     assert_eq!(answers.len(), 3);
     assert!(matches!(&answers[0], Ok(found) if matches!(found.verdict, Verdict::Known { .. })));
     for answer in &answers[1..] {

@@ -1,5 +1,14 @@
 //! Keys, random numbers and descriptions for the tests.
 
+use std::env;
+use std::ffi::OsStr;
+use std::path::PathBuf;
+use std::process::Command;
+use std::thread;
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::signal::{SigSet, Signal};
+
 use super::super::{HostKey, KeyType, Verdict};
 
 /// SplitMix64: small, seedable, good enough for test data.
@@ -92,4 +101,42 @@ pub(super) fn describe(verdict: &Verdict) -> String {
         }
         Verdict::Revoked { location } => format!("revoked {}", line(location)),
     }
+}
+
+/// Runs this test again in a process of its own, with these variables, where it must pass. Returns
+/// whether this is that process.
+pub(crate) fn is_in_own_process<V: AsRef<OsStr>>(variables: &[(&str, V)]) -> bool {
+    const CHILD: &str = "SSHOAL_TEST_PROCESS";
+    if env::var_os(CHILD).is_some() {
+        return true;
+    }
+    let name = thread::current().name().unwrap().to_owned();
+    let mut child = Command::new(env::current_exe().unwrap());
+    child.args(["--exact", &name, "--nocapture"]).env(CHILD, "1");
+    child.envs(variables.iter().map(|(name, value)| (name, value)));
+    let output = child.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("1 passed"));
+    false
+}
+
+/// Runs this test again in a process of its own, in which the size of files may be limited. Returns
+/// the path of a file in that process, and `None` in this one.
+pub(super) fn file_in_own_process() -> Option<PathBuf> {
+    const FILE: &str = "SSHOAL_TEST_FILE";
+    let directory = tempfile::tempdir().unwrap();
+    is_in_own_process(&[(FILE, directory.path().join("known_hosts"))])
+        .then(|| env::var_os(FILE).unwrap().into())
+}
+
+/// Calls `write` while no file of this process can be longer than this many bytes.
+pub(super) fn with_file_limit<T>(bytes: u64, write: impl FnOnce() -> T) -> T {
+    let mut too_large = SigSet::empty();
+    too_large.add(Signal::SIGXFSZ);
+    too_large.thread_block().unwrap();
+    let (_, hard) = getrlimit(Resource::RLIMIT_FSIZE).unwrap();
+    setrlimit(Resource::RLIMIT_FSIZE, bytes, hard).unwrap();
+    let result = write();
+    setrlimit(Resource::RLIMIT_FSIZE, hard, hard).unwrap();
+    result
 }

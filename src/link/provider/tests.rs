@@ -6,7 +6,6 @@
 use std::ffi::{CStr, c_void};
 use std::io::Read;
 use std::os::unix::net::UnixStream;
-use std::process::Command;
 use std::sync::Arc;
 use std::{ptr, thread};
 
@@ -24,6 +23,7 @@ use super::context::{self, Scope};
 use super::keys::{Curve, Key, LENGTH, SIGNATURE};
 use super::ready::{ReadyKey, is_ready};
 use super::{CryptoProvider, ffi};
+use crate::hostkey::tests::support::is_in_own_process;
 
 fn current() -> *mut OSSL_LIB_CTX {
     // SAFETY: null changes nothing.
@@ -329,22 +329,6 @@ fn a_child_process_draws_other_random_numbers() {
     assert_ne!(drawn(), number);
 }
 
-const CHILD: &str = "SSHOAL_TEST_PROVIDER";
-
-/// Runs this test again in a process of its own. `None` in that process.
-fn rerun(variables: &[(&str, &str)]) -> Option<()> {
-    if std::env::var_os(CHILD).is_some() {
-        return None;
-    }
-    let name = thread::current().name().unwrap().to_owned();
-    let mut child = Command::new(std::env::current_exe().unwrap());
-    child.args(["--exact", &name, "--nocapture"]).env(CHILD, "1").envs(variables.iter().copied());
-    let output = child.output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    assert!(String::from_utf8_lossy(&output.stdout).contains("1 passed"));
-    Some(())
-}
-
 fn assert_out_of_use(reason: CryptoProvider) {
     assert_eq!(context::status(), reason);
     let before = current();
@@ -354,14 +338,14 @@ fn assert_out_of_use(reason: CryptoProvider) {
 
 #[test]
 fn the_environment_turns_it_off() {
-    if rerun(&[("SSHOAL_PROVIDER", "off")]).is_none() {
+    if is_in_own_process(&[("SSHOAL_PROVIDER", "off")]) {
         assert_out_of_use(CryptoProvider::TurnedOff);
     }
 }
 
 #[test]
 fn a_program_that_turns_on_fips_at_any_time_turns_it_off() {
-    if rerun(&[]).is_some() {
+    if !is_in_own_process::<&str>(&[]) {
         return;
     }
     assert_eq!(context::status(), CryptoProvider::InUse);
@@ -375,7 +359,7 @@ fn a_program_that_turns_on_fips_at_any_time_turns_it_off() {
 fn configured(sections: &str) -> bool {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), format!("openssl_conf = init\n{sections}")).unwrap();
-    rerun(&[("OPENSSL_CONF", file.path().to_str().unwrap())]).is_none()
+    is_in_own_process(&[("OPENSSL_CONF", file.path())])
 }
 
 #[test]

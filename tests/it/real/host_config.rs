@@ -10,7 +10,7 @@ use sshoal::config::ClientBuilder;
 use sshoal::error::{AuthMethod, KeyProblem, Origin, TimeoutKind};
 use sshoal::{Command, Error, HostConfig, HostErrorKind, HostOutput, ParallelClient};
 
-use super::{SLOW, build, client_at, client_for, guard, join, stdout};
+use super::{SLOW, build, client_at, client_for, guard, run_all, stdout};
 use crate::support::keys::{ClientKey, PASSPHRASE};
 use crate::support::peers::{Refused, Scripted};
 use crate::support::sshd::Sshd;
@@ -31,12 +31,7 @@ fn bare<const N: usize>(entries: [&str; N], servers: &[&Sshd]) -> ClientBuilder 
 
 /// Runs the command everywhere, to its end.
 fn run(builder: ClientBuilder, command: &str) -> Vec<HostOutput> {
-    let mut client = build(builder);
-    let outputs = client
-        .run_command_with(Command::new(command), sshoal::ReadOptions::default().stop_on_errors(false))
-        .expect("valid");
-    join(&client, &outputs);
-    outputs
+    run_all(&mut build(builder), command)
 }
 
 /// One host, listed five times: each entry has its own user and key.

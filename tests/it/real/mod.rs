@@ -61,7 +61,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use sshoal::config::{ClientBuilder, FleetBuilder};
-use sshoal::{Error, HostError, HostOutput, JoinOptions, Outcome, ParallelClient};
+use sshoal::{Command, Error, HostError, HostOutput, JoinOptions, Outcome, ParallelClient, ReadOptions};
 
 use super::support::alarm::{Watchdog, watchdog};
 use super::support::keys::ClientKey;
@@ -152,6 +152,14 @@ fn rest(output: &HostOutput) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
 /// The unread lines of standard output up to its end or to an error.
 fn stdout(output: &HostOutput) -> Vec<String> {
     output.stdout().map_while(Result::ok).collect()
+}
+
+/// Runs a command on all hosts to its end, also if some of them fail.
+fn run_all(client: &mut ParallelClient, command: &str) -> Vec<HostOutput> {
+    let options = ReadOptions::default().stop_on_errors(false);
+    let outputs = client.run_command_with(Command::new(command), options).expect("it starts");
+    join(client, &outputs);
+    outputs
 }
 
 /// Runs one command on one host, which must succeed; returns its standard output.

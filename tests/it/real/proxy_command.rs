@@ -22,6 +22,7 @@ use crate::support::peers::Refused;
 use crate::support::ports;
 use crate::support::process::signal;
 use crate::support::sshd::Sshd;
+use crate::support::system::resident;
 
 const HOST: &str = "127.0.2.1";
 const RELAY: &str = include_str!("proxy_command.py");
@@ -310,12 +311,6 @@ fn a_flood_on_standard_error_neither_blocks_nor_fills_anything() {
     assert!(said.len() > 2_000 && said.len() <= 4_096, "{}", said.len());
     assert!(error.to_string().len() < 1_000, "{error}");
     mark.assert_gone();
-}
-
-/// This process's resident memory in bytes.
-fn resident() -> usize {
-    let statm = fs::read_to_string("/proc/self/statm").expect("statm");
-    statm.split(' ').nth(1).and_then(|pages| pages.parse::<usize>().ok()).expect("a number") * 4096
 }
 
 /// The socket pair is then full, and the host's input waits. Other hosts go on.

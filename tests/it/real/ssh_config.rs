@@ -2,7 +2,7 @@
 //! the same files.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use sshoal::config::ClientBuilder;
@@ -54,19 +54,11 @@ fn key(sshd: &Sshd, key: ClientKey) -> String {
     sshd.key(key).display().to_string()
 }
 
-/// Lines for a known_hosts file.
-fn known(servers: &[(&Sshd, &str)], dir: &Path) -> PathBuf {
-    let path = dir.join("known_by_openssh");
-    let lines: String = servers.iter().map(|(sshd, name)| sshd.known_hosts_lines(name)).collect();
-    fs::write(&path, lines).expect("write");
-    path
-}
-
 #[test]
 fn a_host_is_reached_as_ssh_reaches_it() {
     let _dog = guard("ssh_config_host");
     let sshd = Sshd::start();
-    let known = known(&[(&sshd, A)], sshd.dir());
+    let known = sshd.known_hosts([A]);
     let text = format!(
         "Match originalhost web1\n Port {}\nHost web*\n HostName {A}\n User {}\n IdentityFile {}\n\
          IdentitiesOnly yes\n SetEnv LANG=de_AT LC_ALL=C.UTF-8 NOT_ACCEPTED=1\n SendEnv LC_MESSAGES\n \
@@ -91,7 +83,7 @@ fn a_host_is_reached_as_ssh_reaches_it() {
 fn identities_only_offers_one_of_thirteen_keys() {
     let _dog = guard("ssh_config_thirteen");
     let sshd = Sshd::start();
-    let known = known(&[(&sshd, A)], sshd.dir());
+    let known = sshd.known_hosts([A]);
     let strangers: Vec<KeyPair> = (0..12).map(|_| KeyPair::generate(KeyType::Ed25519)).collect();
     let public = sshd.key(ClientKey::Ed25519).with_extension("pub");
     let agent = Agent::with_keys(strangers.iter().chain([ClientKey::Ed25519.pair()]));
@@ -121,8 +113,6 @@ fn each_of_two_jump_hosts_has_its_own_user_and_key() {
     let Some(user) = TestUser::create() else { return };
     let _dog = guard("ssh_config_jump");
     let [outer, inner, target] = [Sshd::start(), Sshd::start(), Sshd::start()];
-    // Each host's key is in a file of its own.
-    let known = |sshd: &Sshd, name: &str| known(&[(sshd, name)], sshd.dir()).display().to_string();
     let text = format!(
         "Host web1\n HostName {A}\n Port {}\n ProxyJump inner\n IdentityFile {}\n UserKnownHostsFile {}\n\
          Host inner\n HostName {INNER}\n Port {}\n User {}\n ProxyJump outer\n IdentityFile {}\n \
@@ -131,14 +121,14 @@ fn each_of_two_jump_hosts_has_its_own_user_and_key() {
          Host *\n IdentitiesOnly yes\n User {}\n",
         target.port(),
         key(&target, ClientKey::Ed25519),
-        known(&target, A),
+        target.known_hosts([A]).display(),
         inner.port(),
         user.name(),
         key(&inner, ClientKey::Ecdsa),
-        known(&inner, INNER),
+        inner.known_hosts([INNER]).display(),
         outer.port(),
         key(&outer, ClientKey::Rsa),
-        known(&outer, OUTER),
+        outer.known_hosts([OUTER]).display(),
         target.user(),
     );
     let file = File::write(&target, &text);
@@ -160,7 +150,7 @@ fn each_of_two_jump_hosts_has_its_own_user_and_key() {
 fn a_reload_reads_the_files_again() {
     let _dog = guard("ssh_config_reload");
     let sshd = Sshd::start();
-    let known = known(&[(&sshd, A)], sshd.dir());
+    let known = sshd.known_hosts([A]);
     let text = format!(
         "Host {A}\n Port {}\n User {}\n IdentityFile {}\n SetEnv LANG=first\n",
         sshd.port(),
@@ -196,7 +186,7 @@ fn a_proxy_command_and_a_first_contact() {
         recorded.display(),
         target.dir().display(),
         gate.port(),
-        known(&[(&gate, OUTER)], gate.dir()).display(),
+        gate.known_hosts([OUTER]).display(),
         key(&gate, ClientKey::Ed25519),
         target.user(),
         key(&target, ClientKey::Ed25519),

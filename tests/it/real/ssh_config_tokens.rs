@@ -19,32 +19,25 @@ const CASES: u64 = 300;
 const COMMON: &[&str] = &["%C", "%L", "%d", "%h", "%i", "%k", "%l", "%n", "%p", "%r", "%u", "%%"];
 const PROXY: &[&str] = &["%h", "%n", "%p", "%r", "%%"];
 
-/// A generator whose seed a failure prints (SplitMix64).
-struct Random(u64);
+/// A random number below `end`. A failure prints the whole case, so no seed is needed.
+fn below(end: usize) -> usize {
+    usize::try_from(ports::random() >> 33).expect("31 bits") % end
+}
 
-impl Random {
-    fn below(&mut self, end: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        usize::try_from((mixed ^ (mixed >> 27)) >> 33).expect("31 bits") % end
-    }
+fn pick<'a>(from: &[&'a str]) -> &'a str {
+    from[below(from.len())]
+}
 
-    fn pick<'a>(&mut self, from: &[&'a str]) -> &'a str {
-        from[self.below(from.len())]
-    }
+/// Between one and three of these, with letters in between.
+fn tokens(from: &[&str]) -> String {
+    (0..1 + below(3)).map(|index| format!("{index}x{}", pick(from))).collect()
+}
 
-    /// Between one and three of these, with letters in between.
-    fn tokens(&mut self, from: &[&str]) -> String {
-        let count = 1 + self.below(3);
-        (0..count).map(|index| format!("{index}x{}", self.pick(from))).collect()
-    }
-
-    /// A file that does not exist, in a directory that does not exist either, so that ssh cannot
-    /// create it.
-    fn path(&mut self) -> String {
-        let start = self.pick(&["/absent/", "~/sshoal-absent/", "${SSHOAL_DIR}/", "/%d/absent/"]);
-        format!("{start}{}", self.tokens(COMMON))
-    }
+/// A file that does not exist, in a directory that does not exist either, so that ssh cannot create
+/// it.
+fn path() -> String {
+    let start = pick(&["/absent/", "~/sshoal-absent/", "${SSHOAL_DIR}/", "/%d/absent/"]);
+    format!("{start}{}", tokens(COMMON))
 }
 
 /// What ssh and this library made of one configuration.
@@ -58,32 +51,32 @@ struct Opened {
 }
 
 /// The configuration. Its proxy command runs a server, so that ssh gets as far as the command.
-fn config(random: &mut Random, sshd: &Sshd) -> String {
+fn config(sshd: &Sshd) -> String {
     let mut text = String::from("Host web*\n");
     let mut line = |line: String| writeln!(text, "  {line}").expect("a text");
-    if random.below(2) == 0 {
-        line(format!("HostName {}", random.pick(&["%h.example.org", "192.0.2.%%", "other"])));
+    if below(2) == 0 {
+        line(format!("HostName {}", pick(&["%h.example.org", "192.0.2.%%", "other"])));
     }
-    if random.below(2) == 0 {
-        line(format!("HostKeyAlias {}", random.pick(&["alias", "Web.Alias"])));
+    if below(2) == 0 {
+        line(format!("HostKeyAlias {}", pick(&["alias", "Web.Alias"])));
     }
-    if random.below(2) == 0 {
-        line(format!("Port {}", 1 + random.below(60000)));
+    if below(2) == 0 {
+        line(format!("Port {}", 1 + below(60000)));
     }
     line(format!("User {}", sshd.user()));
     let server = format!("/usr/sbin/sshd -i -f {}/sshd_config", sshd.dir().display());
-    line(format!("ProxyCommand sh -c 'exec {server}' {}", random.tokens(PROXY)));
-    for _ in 0..random.below(3) {
-        line(format!("IdentityFile {}", random.path()));
+    line(format!("ProxyCommand sh -c 'exec {server}' {}", tokens(PROXY)));
+    for _ in 0..below(3) {
+        line(format!("IdentityFile {}", path()));
     }
-    for _ in 0..random.below(3) {
-        line(format!("CertificateFile {}", random.path()));
+    for _ in 0..below(3) {
+        line(format!("CertificateFile {}", path()));
     }
     line(format!("IdentityFile {}", sshd.key(ClientKey::Ed25519).display()));
     // ssh reads each file several times, so two names of one file could not be told apart.
-    line(format!("UserKnownHostsFile {}-1 {}-2", random.path(), random.path()));
+    line(format!("UserKnownHostsFile {}-1 {}-2", path(), path()));
     line("GlobalKnownHostsFile /absent/global".to_owned());
-    line(format!("RemoteCommand true {}", random.tokens(COMMON)));
+    line(format!("RemoteCommand true {}", tokens(COMMON)));
     text
 }
 
@@ -144,12 +137,9 @@ fn by_library(text: &str, alias: &str) -> Opened {
 fn tokens_stand_for_what_ssh_opens_and_runs() {
     let _dog = watchdog(Duration::from_secs(600), "ssh_config_tokens");
     let sshd = Sshd::start();
-    let seed = ports::random();
-    println!("seed {seed}");
-    let mut random = Random(seed);
     for case in 0..CASES {
-        let text = config(&mut random, &sshd);
-        let alias = random.pick(&["web1", "web-two", "webX.local"]);
+        let text = config(&sshd);
+        let alias = pick(&["web1", "web-two", "webX.local"]);
         let file = sshd.dir().join(format!("config{case}"));
         fs::write(&file, &text).expect("write");
         assert_eq!(by_library(&text, alias), by_ssh(&file, alias), "case {case}, {alias}:\n{text}");

@@ -10,9 +10,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use sshoal::config::ClientBuilder;
 use sshoal::error::AuthProblem;
 use sshoal::hostkey::{HostKeyPolicy, HostKeyProblem};
-use sshoal::{Command, HostConfig, HostErrorKind, HostOutput, Outcome, ParallelClient, Proxy, ReadOptions};
+use sshoal::{HostConfig, HostErrorKind, HostOutput, Outcome, ParallelClient, Proxy};
 
-use super::{SLOW, build, client_for, guard, join, run_one, start_error, stdout, with_key};
+use super::{SLOW, build, client_for, guard, run_all, run_one, start_error, stdout, with_key};
 use crate::support::agent::Agent;
 use crate::support::keys::{ClientKey, KeyPair, KeyType};
 use crate::support::openssh_client::Login;
@@ -37,14 +37,6 @@ fn write(sshd: &Sshd, name: &str, text: &str) -> PathBuf {
 fn changed(sshd: &Sshd) -> PathBuf {
     let old = KeyPair::generate(KeyType::Ed25519);
     write(sshd, "changed", &format!("[{HOST}]:{} {}\n", sshd.port(), old.public()))
-}
-
-/// Runs a command on all hosts, also if some of them fail.
-fn run_all(client: &mut ParallelClient, command: &str) -> Vec<HostOutput> {
-    let options = ReadOptions::default().stop_on_errors(false);
-    let outputs = client.run_command_with(Command::new(command), options).expect("it starts");
-    join(client, &outputs);
-    outputs
 }
 
 /// What is wrong with the host's key.

@@ -49,14 +49,10 @@ use sshoal::{Fleet, HostOutput, JoinOptions, ParallelClient};
 
 use crate::support::alarm::{Watchdog, watchdog};
 use crate::support::examples::example;
+use crate::support::system::resident;
 
 /// Limit of a healthy host, for a machine that is busy otherwise.
 pub const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Resident memory of this process, in bytes.
-fn resident() -> usize {
-    support::status_kib("VmRSS:") as usize * 1024
-}
 
 pub fn command(text: &str) -> sshoal::Command {
     sshoal::Command::new(text)

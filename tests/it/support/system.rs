@@ -45,3 +45,9 @@ pub fn rerun(module: &str, test: &str) -> Command {
 pub fn is_rerun() -> bool {
     std::env::var_os(RERUN).is_some()
 }
+
+/// Resident memory of this process, in bytes.
+pub fn resident() -> usize {
+    let statm = std::fs::read_to_string("/proc/self/statm").expect("statm");
+    statm.split(' ').nth(1).and_then(|pages| pages.parse::<usize>().ok()).expect("a number") * 4096
+}
