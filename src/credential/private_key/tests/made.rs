@@ -1,14 +1,14 @@
 //! Makes keys with the programs that users make them with.
 
 use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use tempfile::TempDir;
-
 use super::PASSPHRASE;
 
 /// The supported types as arguments of `ssh-keygen`; each key is made once per process.
@@ -21,9 +21,12 @@ pub(super) const TYPES: [&[&str]; 6] = [
     &["-t", "rsa", "-b", "3072"],
 ];
 
-/// A new key of [`TYPES`] in OpenSSH's format, unencrypted, and its public half.
+/// A new key of [`TYPES`] in OpenSSH's format, unencrypted, and its public half. In memory, as a
+/// static's folder would outlive the process.
 pub(super) struct Made {
-    dir: TempDir,
+    text: Vec<u8>,
+    /// The public half as `ssh-keygen` wrote it.
+    pub public: String,
     /// The public half as a wire blob.
     pub blob: Vec<u8>,
 }
@@ -36,24 +39,28 @@ impl Made {
             let path = dir.path().join("key");
             let mut program = Command::new("ssh-keygen");
             run(program.args(["-q", "-C", "a comment", "-N", ""]).args(TYPES[index]).arg("-f").arg(&path));
-            let blob = public_blob(&fs::read_to_string(path.with_extension("pub")).unwrap());
-            Self { dir, blob }
+            let public = fs::read_to_string(path.with_extension("pub")).unwrap();
+            let blob = public_blob(&public);
+            Self { text: fs::read(&path).unwrap(), public, blob }
         })
     }
 
-    pub fn path(&self) -> PathBuf {
-        self.dir.path().join("key")
+    pub fn text(&self) -> Vec<u8> {
+        self.text.clone()
     }
 
-    pub fn text(&self) -> Vec<u8> {
-        fs::read(self.path()).unwrap()
+    /// Writes the key into a file in `dir` that only its owner may read, as `ssh-keygen` wants it.
+    pub fn in_file(&self, dir: &Path) -> PathBuf {
+        let path = dir.join("key");
+        let mut options = fs::OpenOptions::new();
+        options.write(true).create_new(true).mode(0o600).open(&path).unwrap().write_all(&self.text).unwrap();
+        path
     }
 
     /// The key as rewritten by `ssh-keygen -p` with these options.
     pub fn rewritten(&self, passphrase: &str, options: &[&str]) -> Vec<u8> {
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("key");
-        fs::copy(self.path(), &path).unwrap();
+        let path = self.in_file(dir.path());
         let mut program = Command::new("ssh-keygen");
         // One round of the key derivation is enough for the test.
         run(program

@@ -28,8 +28,10 @@ fn container(cipher: &str, kdf: &str, options: &[u8], public: &[u8], private: &[
 #[test]
 fn files_of_other_kinds_are_named() {
     let made = Made::of(1);
-    let public = fs::read(made.path().with_extension("pub")).unwrap();
-    let exported = run(Command::new("ssh-keygen").args(["-e", "-f"]).arg(made.path())).into_bytes();
+    let public = made.public.clone().into_bytes();
+    let dir = tempfile::tempdir().unwrap();
+    let key = made.in_file(dir.path());
+    let exported = run(Command::new("ssh-keygen").args(["-e", "-f"]).arg(key)).into_bytes();
     let spki = made.converted(&["pkey", "-pubout"]);
     let told_public = "holds a public key; give the file of the private key, without .pub";
     for text in [&public, &exported, &spki] {
