@@ -73,12 +73,14 @@ impl Daemon {
 
     fn kill_all_but(&self, spared: Option<Pid>) {
         let end = Instant::now() + Duration::from_secs(2);
+        let mut killed = Vec::new();
         loop {
             let mut others = self.processes();
             others.retain(|&pid| Some(pid) != spared);
             if others.is_empty() || Instant::now() > end {
-                return;
+                return remove_agent_sockets(&killed);
             }
+            killed.extend_from_slice(&others);
             // Stop all of them first: no session lives to report that its command was killed.
             for number in [Signal::STOP, Signal::KILL] {
                 others.iter().for_each(|&pid| signal(pid, number));
@@ -97,6 +99,21 @@ impl Drop for Daemon {
         let _ = self.child.kill();
         let _ = self.child.wait();
         self.kill_all_but(None);
+    }
+}
+
+/// Removes the sockets of forwarded agents, `/tmp/ssh-XXXXXXXXXX/agent.PID`, which a killed session
+/// of sshd leaves behind.
+fn remove_agent_sockets(killed: &[Pid]) {
+    let Ok(entries) = fs::read_dir("/tmp") else { return };
+    let is_of_sshd = |name: &str| name.len() == "ssh-XXXXXXXXXX".len() && name.starts_with("ssh-");
+    for entry in entries.flatten().filter(|entry| entry.file_name().to_str().is_some_and(is_of_sshd)) {
+        for pid in killed {
+            let socket = entry.path().join(format!("agent.{}", pid.as_raw_nonzero()));
+            if fs::remove_file(socket).is_ok() {
+                let _ = fs::remove_dir(entry.path());
+            }
+        }
     }
 }
 

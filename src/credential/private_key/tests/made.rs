@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
+use super::PASSPHRASE;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use super::PASSPHRASE;
 
 /// The supported types as arguments of `ssh-keygen`; each key is made once per process.
 pub(super) const TYPES: [&[&str]; 6] = [

@@ -16,7 +16,8 @@ const SECOND: Duration = Duration::from_secs(1);
 #[test]
 fn connections_start_at_the_rate_and_evenly_spread() {
     for rate in [20, 100, 1_000] {
-        let hosts = 2 * rate as usize;
+        // Each turn compares the sums with a scan of all hosts.
+        let hosts = (2 * rate as usize).min(500);
         let mut bench = Bench::alike(builder(hosts).max_connecting(hosts).connects_per_second(rate), peer(0));
         let commands = bench.start(0..hosts);
         bench.finish(&commands);
