@@ -185,6 +185,7 @@ mod tests {
                 recorded: &[],
                 host_keys: None,
                 compress: false,
+                logs_in_by_agent: false,
                 agent: None,
             };
             let session = SshSession::start(client.into(), &options).unwrap();

@@ -240,6 +240,8 @@ pub(crate) struct HandshakeOptions<'a> {
     pub host_keys: Option<&'a str>,
     /// Whether to compress after the login, if the server agrees.
     pub compress: bool,
+    /// Whether an agent's keys may be used to log in.
+    pub logs_in_by_agent: bool,
     /// The socket of the agent to forward, if any.
     pub agent: Option<&'a Arc<Path>>,
 }

@@ -188,7 +188,16 @@ impl Session {
         let agent = profile.forward_agent.as_ref();
         let (user, algorithms) = (&*profile.user, &*profile.algorithms);
         let (recorded, host_keys) = (&*self.recorded, host_keys.as_deref());
-        cx.link.start(&HandshakeOptions { user, algorithms, recorded, host_keys, compress, agent })?;
+        let logs_in_by_agent = profile.agent.is_some();
+        cx.link.start(&HandshakeOptions {
+            user,
+            algorithms,
+            recorded,
+            host_keys,
+            compress,
+            logs_in_by_agent,
+            agent,
+        })?;
         Ok(())
     }
 

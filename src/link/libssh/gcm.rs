@@ -73,6 +73,7 @@ fn test(cipher: &str) -> Result<bool, Failure> {
         recorded: &[],
         host_keys: None,
         compress: false,
+        logs_in_by_agent: false,
         agent: None,
     };
     let mut client = SshSession::start(near.into(), &options).map_err(|e| e.text)?;

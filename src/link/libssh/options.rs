@@ -44,7 +44,8 @@ pub(super) fn configure(
     setup: &HandshakeOptions<'_>,
 ) -> Result<(), LinkError> {
     check_descriptor(fd)?;
-    let Offered { key_exchanges, ciphers, macs, user_keys, .. } = setup.algorithms;
+    let Offered { key_exchanges, ciphers, macs, .. } = setup.algorithms;
+    let user_keys = setup.algorithms.user_keys(setup.logs_in_by_agent);
     let all_host_keys = || setup.algorithms.host_keys_for(setup.recorded);
     let host_keys = c_string(&*setup.host_keys.map_or_else(all_host_keys, Cow::from))?;
     let compression = if setup.compress { COMPRESSION } else { NO_COMPRESSION };
@@ -62,7 +63,7 @@ pub(super) fn configure(
         (SSH_OPTIONS_COMPRESSION_S_C, Text(compression)),
         (SSH_OPTIONS_FD, Number(fd)),
     ];
-    options.extend(user_keys.as_deref().map(|list| (SSH_OPTIONS_PUBLICKEY_ACCEPTED_TYPES, Text(list))));
+    options.extend(user_keys.map(|list| (SSH_OPTIONS_PUBLICKEY_ACCEPTED_TYPES, Text(list))));
     // SAFETY: PROCESS_CONFIG takes a `bool`, FD an `int`, and the others take C strings.
     unsafe { raw.set(&options) }
 }
