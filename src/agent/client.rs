@@ -71,6 +71,8 @@ pub(crate) struct AgentClient {
     connection: Option<AgentConnection>,
     /// The agent's keys, once it has listed them or failed to.
     identities: Option<Listed>,
+    /// Whether the agent was asked for its keys and has not answered.
+    is_listing: bool,
     /// The generations of the askers that wait for the list of keys, by slot.
     listeners: HashMap<usize, u32>,
     /// The requests that were not sent yet.
@@ -98,6 +100,7 @@ impl AgentClient {
             generation: 0,
             connection: None,
             identities: None,
+            is_listing: false,
             listeners: HashMap::new(),
             waiting: VecDeque::new(),
             waiting_max: WAITING_MIN,
@@ -111,17 +114,32 @@ impl AgentClient {
         self.identities = None;
     }
 
+    /// The agent's keys, once it has listed them or failed to.
+    pub(crate) fn identities(&self) -> Option<&Listed> {
+        self.identities.as_ref()
+    }
+
+    /// Asks for the list of keys before a login needs it. [`identities`](Self::identities) has the
+    /// answer.
+    pub(crate) fn list(&mut self, wanted: impl Fn(Asker) -> bool) {
+        self.push_list();
+        self.go_on(wanted);
+    }
+
+    fn push_list(&mut self) {
+        if !std::mem::replace(&mut self.is_listing, true) {
+            self.push(wire::request_identities(), Purpose::Identities);
+        }
+    }
+
     /// Asks for the list of keys. Hosts that wait at the same time share one request.
     pub(crate) fn ask_identities(&mut self, asker: Asker, wanted: impl Fn(Asker) -> bool) {
         if let Some(known) = &self.identities {
             self.answers.push_back((asker, AgentAnswer::Identities(known.clone())));
             return;
         }
-        let first = self.listeners.is_empty();
         self.listeners.insert(asker.slot, asker.generation);
-        if first {
-            self.push(wire::request_identities(), Purpose::Identities);
-        }
+        self.push_list();
         self.go_on(wanted);
     }
 
@@ -134,6 +152,15 @@ impl AgentClient {
         }
         self.push(request, Purpose::Signature(asker));
         self.go_on(wanted);
+    }
+
+    /// Closes the connection if nobody waits for the answer that is due on it. The next request is
+    /// sent over another connection, so an agent that notices the end can stop asking its user.
+    pub(crate) fn abandon_unwanted(&mut self, wanted: impl Fn(Asker) -> bool) {
+        let is_wanted = |request: &AgentRequest| request.is_wanted(&wanted);
+        self.connection.take_if(|AgentConnection { in_flight, .. }| {
+            !in_flight.is_empty() && !in_flight.iter().any(is_wanted)
+        });
     }
 
     fn push(&mut self, message: Vec<u8>, purpose: Purpose) {
@@ -215,6 +242,7 @@ impl AgentClient {
             log::debug!("the ssh-agent at {} lists {} keys", self.path.display(), identities.len());
         }
         self.identities = Some(identities.clone());
+        self.is_listing = false;
         for (slot, generation) in self.listeners.drain() {
             let asker = Asker { slot, generation };
             self.answers.push_back((asker, AgentAnswer::Identities(identities.clone())));

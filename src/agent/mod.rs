@@ -1,4 +1,5 @@
-//! The ssh-agent, over one connection that all hosts share and the reactor drives.
+//! The ssh-agent, over one connection that all hosts share and the reactor drives. Signatures by
+//! security keys have another one, because they wait for the agent's user.
 //!
 //! Agents answer in the order of the requests, so requests are pipelined. The list of keys is
 //! requested once per command, and the hosts of the command share it. A failure of the agent does
@@ -7,6 +8,7 @@
 
 mod client;
 mod connection;
+pub(crate) mod limits;
 #[cfg(test)]
 mod tests;
 pub(crate) mod wire;

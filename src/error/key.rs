@@ -79,7 +79,7 @@ pub enum KeyProblem {
     #[error("is text in UTF-16; save it as UTF-8")]
     Utf16,
     /// The file is the handle of a key in a security key (FIDO), such as
-    /// `sk-ssh-ed25519@openssh.com`. libssh cannot use such a key.
+    /// `sk-ssh-ed25519@openssh.com`. Only an ssh-agent can sign with it.
     #[error("belongs to a security key (FIDO); add it to an ssh-agent with ssh-add, and use that")]
     SecurityKey,
     /// The key is a DSA key. Neither libssh nor OpenSSH uses such keys any more.

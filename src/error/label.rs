@@ -150,9 +150,11 @@ impl HostErrorKind {
             Self::Timeout { kind, .. } => match kind {
                 TimeoutKind::Connect => Label::ConnectTimeout,
                 TimeoutKind::Handshake => Label::HandshakeTimeout,
-                TimeoutKind::Auth | TimeoutKind::Gssapi | TimeoutKind::Agent | TimeoutKind::Trial => {
-                    Label::AuthTimeout
-                }
+                TimeoutKind::Auth
+                | TimeoutKind::Gssapi
+                | TimeoutKind::Agent
+                | TimeoutKind::Touch
+                | TimeoutKind::Trial => Label::AuthTimeout,
                 TimeoutKind::Attempts => Label::AttemptsTimeout,
                 TimeoutKind::Exec | TimeoutKind::Sudo => Label::ExecTimeout,
                 TimeoutKind::Command => Label::CommandTimeout,

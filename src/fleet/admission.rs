@@ -73,6 +73,11 @@ pub(super) struct Next {
 }
 
 impl Next {
+    /// Whether the host is about to be dialled.
+    pub(super) fn is_connection(&self) -> bool {
+        self.wish.needs_connection()
+    }
+
     /// Whether the host must wait until enough descriptors are free. A connected host needs no
     /// further descriptor. A proxy must not wait: the hosts behind it may hold all descriptors
     /// while they wait for the proxy, and then neither they nor the proxy would ever proceed.
@@ -210,6 +215,13 @@ impl Admission {
             self.descriptors_max = sums.descriptors;
         }
         true
+    }
+
+    /// Puts a host to the front of the line for what it is waiting for.
+    pub(super) fn queue_first(&mut self, index: usize, view: &View) {
+        if let Some(wish) = view.wish {
+            self.lines[wish as usize].push_front(index);
+        }
     }
 
     /// Puts a host in the line for what it is waiting for. If its connection is idle, also queues

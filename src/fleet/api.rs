@@ -11,6 +11,7 @@ use super::event_loop::{HOST, token};
 use super::library::{self, SshLibrary};
 use super::password_guard::SharedTrials;
 use super::registry::Links;
+use super::touch_guard::SharedTurns;
 use crate::clock::Clock;
 use crate::config::{Common, FleetBuilder, Setup, entry};
 use crate::dns::{DnsConfig, Resolver};
@@ -101,8 +102,8 @@ impl FleetBuilder {
     ///
     /// Keys and known_hosts files are read once, and all fleets share them. Nothing else is shared,
     /// except the keys that an [accept-new](crate::hostkey::HostKeyPolicy::accept_new) policy
-    /// records, what is known about passwords ([`guard_passwords`](Self::guard_passwords)), and
-    /// known_hosts files that are read again. Limits such as
+    /// records, what is known about passwords ([`guard_passwords`](Self::guard_passwords)), the
+    /// order of touches of security keys, and known_hosts files that are read again. Limits such as
     /// [`max_connecting`](Self::max_connecting) apply to each fleet separately, and each fleet has
     /// its own connections to proxies.
     ///
@@ -119,11 +120,12 @@ impl FleetBuilder {
     /// The errors of [`build`](Self::build), and [`Error::Config`] unless `fleets` is between 1 and
     /// 4,096. Positions in errors refer to the whole list.
     pub fn build_many(self, fleets: usize) -> Result<Vec<Fleet>, Error> {
-        let trials = SharedTrials::default();
+        let (trials, touches) = (SharedTrials::default(), SharedTurns::default());
         let build = |setup| {
             let mut fleet = Fleet::from_setup(setup)?;
             let waker = fleet.engine.event_loop.reactor.waker().clone();
-            fleet.engine.schedule.passwords = trials.join(Some(waker));
+            fleet.engine.schedule.passwords = trials.join(Some(waker.clone()));
+            fleet.engine.schedule.touches = touches.join(Some(waker));
             Ok(fleet)
         };
         self.setup_many(fleets)?.into_iter().map(build).collect()

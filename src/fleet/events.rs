@@ -35,6 +35,18 @@ pub enum Event<'a> {
         /// The text: one or more lines, safe for a terminal.
         text: Arc<str>,
     },
+    /// The ssh-agent was asked for a signature by a security key (FIDO), and may be waiting for its
+    /// user to touch the key. At most one host per agent waits for a touch at a time. The next
+    /// event of the host shows how it went on.
+    #[non_exhaustive]
+    Touch {
+        /// The host. If the login is that to a proxy, a host behind it.
+        host: HostId,
+        /// The name of the host or proxy that the touch logs in to.
+        name: Arc<str>,
+        /// The comment of the key in the agent, safe for a terminal.
+        key: Arc<str>,
+    },
     /// A host is connected, and the user is logged in.
     #[non_exhaustive]
     Connected {
@@ -158,6 +170,11 @@ pub(super) enum Entry {
     Banner {
         host: HostId,
         text: Arc<str>,
+    },
+    Touch {
+        host: HostId,
+        name: Arc<str>,
+        key: Arc<str>,
     },
     Connected {
         host: HostId,

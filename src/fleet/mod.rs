@@ -33,6 +33,7 @@ mod slot;
 mod sums;
 #[cfg(test)]
 mod tests;
+mod touch_guard;
 mod turn;
 pub(super) mod turn_budget;
 mod turn_times;

@@ -158,6 +158,7 @@ impl Fleet {
         Some(match entry {
             Entry::Entered { host, stage } => Event::Entered { host, stage },
             Entry::Banner { host, text } => Event::Banner { host, text },
+            Entry::Touch { host, name, key } => Event::Touch { host, name, key },
             Entry::Connected { host, timings, algorithms } => Event::Connected { host, timings, algorithms },
             Entry::Disconnected { host, error, retrying } => Event::Disconnected { host, error, retrying },
             Entry::Scanned { host, found } => Event::Scanned { host, found: *found },

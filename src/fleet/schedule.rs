@@ -6,6 +6,7 @@ use super::backpressure::HeldBack;
 use super::password_guard::PasswordGuard;
 use super::runs::Runs;
 use super::slot::Armed;
+use super::touch_guard::TouchGuard;
 use crate::config::Limits;
 use crate::reactor::TimerId;
 
@@ -15,6 +16,7 @@ pub(super) struct Schedule {
     pub runs: Runs,
     pub drain: Drain,
     pub passwords: PasswordGuard,
+    pub touches: TouchGuard,
     /// Whether admission is paused.
     pub is_paused: bool,
     /// Whether another turn must run to look for hosts to admit, even if neither the poll nor a
@@ -24,8 +26,8 @@ pub(super) struct Schedule {
     pub close_proxies: bool,
     /// The timer that expires when the rate limit allows the next connection.
     pub rate_timer: Option<Armed>,
-    /// The timer that expires when the next trial of a password may begin beside one that is
-    /// overdue.
+    /// The timer that expires when the next trial of a password, or the next turn at a security
+    /// key, may begin beside one that is overdue, or when an agent has had enough time for a list.
     pub trial_timer: Option<Armed>,
 }
 
@@ -37,6 +39,7 @@ impl Schedule {
             runs: Runs::default(),
             drain: Drain::default(),
             passwords: PasswordGuard::default(),
+            touches: TouchGuard::default(),
             is_paused: false,
             admit_again: false,
             close_proxies: false,
@@ -49,7 +52,8 @@ impl Schedule {
     /// share of the output budget per stream.
     pub(super) fn has_work(&self, share: usize) -> bool {
         let has_tasks = self.runs.has_tasks() || self.admit_again || self.close_proxies;
-        has_tasks || self.passwords.has_answers() || self.held.has_next(share)
+        let has_answers = self.passwords.has_answers() || self.touches.has_begun();
+        has_tasks || has_answers || self.held.has_next(share)
     }
 }
 

@@ -1,15 +1,17 @@
 //! A slot holds one connection of the fleet, to a host of the list or to a proxy.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::children::ChildId;
+use super::touch_guard::Need;
 use crate::config::Listed;
 use crate::dns::LookupId;
 use crate::ids::HostId;
 use crate::link::{ChannelId, Link};
 use crate::reactor::TimerId;
-use crate::session::{Execs, Input, Session, View};
+use crate::session::{Awaited, Execs, HostState, Input, Session, View, Wish};
 
 pub(super) struct Slot {
     pub id: HostId,
@@ -90,6 +92,25 @@ impl Slot {
 
     pub(super) fn view(&self) -> &View {
         &self.booked.view
+    }
+
+    /// The need of this host, which has this index, for a security key of this agent.
+    pub(super) fn need(&self, index: usize, agent: &Arc<Path>) -> Need {
+        Need { slot: index, agent: agent.clone(), is_proxy: self.session.is_proxy() }
+    }
+
+    /// Whether a turn at a security key is still of use: the host waits to connect, or is
+    /// connecting.
+    pub(super) fn keeps_turn(&self) -> bool {
+        let view = self.view();
+        let is_waiting = view.wish.is_some_and(|wish| wish != Wish::Commands);
+        is_waiting || view.holds_descriptor && view.state != HostState::Connected
+    }
+
+    /// Whether a time limit has passed while the login waits for its agent.
+    pub(super) fn is_out_of_time(&self, now: Instant) -> bool {
+        let View { awaits, deadline, .. } = self.view();
+        *awaits == Some(Awaited::Agent) && deadline.is_some_and(|at| at <= now)
     }
 
     /// Whether the fleet resolves the host name. It does not if the name is an address, or if a

@@ -15,6 +15,8 @@ pub(super) struct Attempts {
     pub begun: Option<Instant>,
     /// Whether the host has refused the password during these attempts.
     pub password_refused: bool,
+    /// Whether the host has asked for a signature by a security key during these attempts.
+    pub needs_touch: bool,
     total: Total,
     jitter: Jitter,
 }
@@ -25,7 +27,8 @@ pub(super) enum Total {
     /// There is no limit, or no attempt was made yet.
     Unset,
     Running(Deadline),
-    /// The host waits for a place in the pool. That time does not count.
+    /// The host waits for a place in the pool, or for a touch of a security key. That time does not
+    /// count.
     Stopped {
         left: Duration,
         limit: Duration,
@@ -34,7 +37,14 @@ pub(super) enum Total {
 
 impl Attempts {
     pub(super) fn new(jitter: Jitter) -> Self {
-        Self { number: 0, begun: None, password_refused: false, total: Total::Unset, jitter }
+        Self {
+            number: 0,
+            begun: None,
+            password_refused: false,
+            needs_touch: false,
+            total: Total::Unset,
+            jitter,
+        }
     }
 
     /// Grants a full set of attempts.
@@ -42,11 +52,17 @@ impl Attempts {
         self.number = 0;
         self.total = Total::Unset;
         self.password_refused = false;
+        self.needs_touch = false;
     }
 
     pub(super) fn begin(&mut self, now: Instant) {
         self.number += 1;
         self.begun = Some(now);
+        self.resume_total(now);
+    }
+
+    /// Resumes the time limit of all attempts, if it was stopped.
+    pub(super) fn resume_total(&mut self, now: Instant) {
         if let Total::Stopped { left, limit } = self.total {
             self.total =
                 now.checked_add(left).map_or(Total::Unset, |at| Total::Running(Deadline { at, limit }));
@@ -60,7 +76,7 @@ impl Attempts {
         }
     }
 
-    /// Stops the time limit of all attempts until the next attempt begins.
+    /// Stops the time limit of all attempts until the next attempt begins, or until it is resumed.
     pub(super) fn stop_total(&mut self, now: Instant) {
         if let Total::Running(Deadline { at, limit }) = self.total {
             self.total = Total::Stopped { left: at.saturating_duration_since(now), limit };
@@ -83,7 +99,8 @@ impl Attempts {
         }
     }
 
-    /// Ends the time limit of all attempts, because one has succeeded.
+    /// Ends the time limit of all attempts, because one has succeeded, or because the host leaves
+    /// its place to others.
     pub(super) fn end_total(&mut self) {
         self.total = Total::Unset;
     }

@@ -47,6 +47,8 @@ pub(super) struct Login {
     offered: Option<Vec<AuthMethod>>,
     /// Whether the current offer's password is on trial.
     trial: Trial,
+    /// Whether the agent may have been waiting for another host's touch when a time limit passed.
+    pub was_held_up: bool,
     /// Whether the server has refused the password, on this connection or an earlier one.
     pub password_refused: bool,
 }
@@ -102,6 +104,7 @@ impl Login {
             problems,
             offered: None,
             trial: Trial::Idle,
+            was_held_up: false,
             password_refused,
         }
     }
@@ -221,6 +224,7 @@ impl Login {
     pub(super) fn timeout_kind(&self, profile: &Profile) -> TimeoutKind {
         match &self.step {
             LoginStep::Trial(_) => TimeoutKind::Trial,
+            LoginStep::Offer(..) if self.awaits_touch() => TimeoutKind::Touch,
             LoginStep::Offer(..) if self.awaits_agent() => TimeoutKind::Agent,
             LoginStep::Offer(index, _) if profile.plan[*index].method() == AuthMethod::Gssapi => {
                 TimeoutKind::Gssapi
@@ -309,6 +313,11 @@ impl Login {
 
     pub(super) fn awaits_agent(&self) -> bool {
         matches!(&self.step, LoginStep::Offer(_, Attempt::Agent(keys)) if keys.awaits_agent())
+    }
+
+    /// Whether the agent may be waiting for its user to touch a security key.
+    pub(super) fn awaits_touch(&self) -> bool {
+        matches!(&self.step, LoginStep::Offer(_, Attempt::Agent(keys)) if keys.awaits_touch())
     }
 
     /// Handles the agent's list of its keys, or why there is none.

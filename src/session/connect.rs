@@ -3,7 +3,9 @@
 use std::io;
 use std::net::SocketAddr;
 use std::process::ExitStatus;
+use std::sync::Arc;
 use std::task::Poll;
+use std::time::Instant;
 
 use nix::errno::Errno;
 
@@ -15,6 +17,8 @@ use super::state::State;
 use super::trial::{Permission, TrialOf};
 use super::tunnels::TunnelProgress;
 use super::{Connection, Cx, Effect, Session, Target};
+use crate::agent::Listed;
+use crate::agent::limits::TOUCH_TIME;
 use crate::error::{HostErrorKind, ProxyCommandProblem};
 use crate::hostkey::Decision;
 use crate::limits;
@@ -244,6 +248,64 @@ impl Session {
             Decision::Refused(error) => return Err(HostErrorKind::HostKey(error).into()),
         }
         Ok(())
+    }
+
+    /// Gives the agent's user time to touch the security key: the time of a person is not the
+    /// host's.
+    pub(super) fn await_touch(&mut self, cx: &Cx<'_>) {
+        self.attempts.needs_touch = true;
+        self.attempts.stop_total(cx.now);
+        let limit = self.target.profile.timeouts.auth.map(|limit| limit.max(TOUCH_TIME));
+        self.deadline = Deadline::new(cx.now, limit);
+    }
+
+    /// Handles the agent's list of its keys, or why there is none.
+    pub(super) fn listed(&mut self, listed: &Listed, cx: &mut Cx<'_>) -> Result<(), Failure> {
+        self.resume_login(cx.now);
+        if let State::Authenticating(login) = &mut self.state {
+            login.listed(&self.target.profile, listed);
+        }
+        self.drive(cx)
+    }
+
+    /// Handles the agent's signature; `None` if the agent refused to sign.
+    pub(super) fn signed(&mut self, signature: Option<Arc<[u8]>>, cx: &mut Cx<'_>) -> Result<(), Failure> {
+        self.resume_login(cx.now);
+        if let State::Authenticating(login) = &mut self.state {
+            login.signed(signature);
+        }
+        self.drive(cx)
+    }
+
+    /// Starts the time limit of the login again, if it has rested during a touch.
+    fn resume_login(&mut self, now: Instant) {
+        if let State::Authenticating(login) = &mut self.state
+            && (login.awaits_touch() || std::mem::take(&mut login.was_held_up))
+        {
+            self.attempts.resume_total(now);
+            self.deadline = self.limit(now, self.target.profile.timeouts.auth);
+        }
+    }
+
+    /// Leaves the host, because another one waits for a touch of the security key.
+    pub(super) fn overtaken(&mut self) -> Result<(), Failure> {
+        match &self.state {
+            State::Authenticating(login) if login.awaits_touch() => Err(Failure::Overtaken),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the login waits for an agent that may answer only after another host's touch. If so,
+    /// its time limits begin again.
+    pub(super) fn waits_for_other_touch(&mut self, cx: &Cx<'_>) -> bool {
+        let State::Authenticating(login) = &mut self.state else { return false };
+        let waits = cx.agent_is_busy && login.awaits_agent() && !login.awaits_touch();
+        if waits {
+            login.was_held_up = true;
+            self.attempts.renew_total(cx.now);
+            self.deadline = self.limit(cx.now, self.target.profile.timeouts.auth);
+        }
+        waits
     }
 
     /// Handles the answer whether a password may be sent.

@@ -31,6 +31,13 @@ impl Session {
         self.enter(State::Queued, cx);
     }
 
+    /// Leaves the server, whose time limit for the login does not wait for other hosts, until it is
+    /// this host's turn to use the security key. All time limits start then.
+    pub(super) fn wait_for_turn(&mut self, cx: &mut Cx<'_>) {
+        self.attempts.end_total();
+        self.reconnect(cx);
+    }
+
     /// Ends the connection, and the commands that may have started on the host. The other commands
     /// are tried again if an attempt is left.
     pub(super) fn fail(&mut self, kind: HostErrorKind, cause: Cause, cx: &mut Cx<'_>) {

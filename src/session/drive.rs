@@ -194,9 +194,11 @@ impl Session {
                 self.begin_to_verify(cx)?;
             }
             State::Authenticating(login) => {
-                let waited = login.awaits_trial();
+                let (waited, touched) = (login.awaits_trial(), login.awaits_touch());
                 if login.step(&self.target, cx)?.is_pending() {
-                    if !waited && login.awaits_trial() {
+                    if !touched && login.awaits_touch() {
+                        self.await_touch(cx);
+                    } else if !waited && login.awaits_trial() {
                         // Another host's trial may take as long as a login may.
                         let wait = self.target.profile.timeouts.auth.map(|limit| 2 * limit);
                         self.deadline = self.limit(cx.now, wait);

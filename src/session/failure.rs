@@ -81,6 +81,8 @@ pub(super) enum Failure {
     Link(LinkError),
     /// No descriptor was free. The host is not at fault.
     NoDescriptor,
+    /// The host needs a security key, and it is another host's turn.
+    Overtaken,
     /// The host presented a key of a type that is not on record for it, but keys of other types are
     /// on record. The session must reconnect and ask for those types. Or a scan asks a host that is
     /// connected for its keys.

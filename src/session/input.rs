@@ -50,8 +50,10 @@ pub(crate) enum Input {
     Resolved(Result<Vec<SocketAddr>, HostErrorKind>),
     /// Answers [`Effect::ListKeys`].
     Identities(Listed),
-    /// Answers [`Effect::Sign`]; `None` if the agent refused to sign.
+    /// Answers [`Effect::Sign`] and [`Effect::Touch`]; `None` if the agent refused to sign.
     Signed(Option<Arc<[u8]>>),
+    /// Answers [`Effect::Touch`] if it is another host's turn.
+    Overtaken,
     /// Answers [`Effect::RequestTrial`].
     Trial(TrialOf, Permission),
     /// Answers [`Effect::Disk`].
@@ -78,6 +80,9 @@ pub(crate) enum Effect {
     ListKeys,
     /// Send this signature request to the agent. Answered by [`Input::Signed`].
     Sign(Vec<u8>),
+    /// Send this signature request to the agent, which may ask its user for a touch. Answered by
+    /// [`Input::Signed`], or by [`Input::Overtaken`].
+    Touch(TouchRequest),
     /// Ask whether this password may be sent. Answered by [`Input::Trial`].
     RequestTrial(TrialOf, UserPassword),
     /// A trial has ended, or its request is withdrawn.
@@ -112,6 +117,14 @@ pub(crate) enum Effect {
     Command(CommandId, CommandNews),
 }
 
+/// A request for a signature by a security key.
+#[derive(Debug)]
+pub(crate) struct TouchRequest {
+    pub message: Vec<u8>,
+    /// The comment of the key, safe for a terminal.
+    pub key: Arc<str>,
+}
+
 /// Something that happened to a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CommandNews {
@@ -131,6 +144,9 @@ pub(crate) struct Cx<'a> {
     /// Reads the calendar time. Used only to explain errors.
     pub calendar: fn() -> SystemTime,
     pub link: &'a mut dyn Link,
+    /// Whether another host waits for a touch by the user of the agent, which may not answer until
+    /// then.
+    pub agent_is_busy: bool,
     /// The proxy command, if one leads to the host.
     pub command: Option<&'a mut dyn CommandReport>,
     pub execs: &'a mut Execs,

@@ -46,7 +46,7 @@ use std::time::{Duration, Instant};
 
 pub(crate) use attempts::Jitter;
 pub(crate) use exec::{Exec, Execs, Traffic};
-pub(crate) use input::{CommandNews, Cx, Effect, Input};
+pub(crate) use input::{CommandNews, Cx, Effect, Input, TouchRequest};
 pub(crate) use keepalive::Keepalive;
 pub use key_scan::ScannedHost;
 pub(crate) use target::{
@@ -55,7 +55,7 @@ pub(crate) use target::{
 };
 pub(crate) use trial::{Permission, TrialEnd, TrialOf};
 pub(crate) use tunnels::{TunnelId, TunnelProgress, TunnelRequest};
-pub(crate) use view::{Awaited, View, Wish};
+pub(crate) use view::{Awaited, TouchNeed, View, Wish};
 
 use crate::error::{CancelCause, HostError, HostErrorKind};
 use crate::ids::CommandId;
@@ -174,6 +174,7 @@ impl Session {
             Ok(()) => return,
             Err(Failure::NoDescriptor) => return self.wait_again(cx),
             Err(Failure::OtherKey) => return self.reconnect(cx),
+            Err(Failure::Overtaken) => return self.wait_for_turn(cx),
             Err(Failure::Link(error)) if self.goes_on(&error, cx) => return,
             Err(Failure::Host(kind)) => {
                 let cause = Cause::of(&kind);
@@ -226,18 +227,9 @@ impl Session {
             }
             Input::Remove => self.remove(cx),
             Input::Resolved(found) => self.resolved(found, cx),
-            Input::Identities(identities) => {
-                if let State::Authenticating(login) = &mut self.state {
-                    login.listed(&self.target.profile, &identities);
-                }
-                self.drive(cx)
-            }
-            Input::Signed(signature) => {
-                if let State::Authenticating(login) = &mut self.state {
-                    login.signed(signature);
-                }
-                self.drive(cx)
-            }
+            Input::Identities(identities) => self.listed(&identities, cx),
+            Input::Signed(signature) => self.signed(signature, cx),
+            Input::Overtaken => self.overtaken(),
             Input::Trial(of, permission) => self.tried(of, permission, cx),
             Input::Disk(answer) => {
                 if let State::Verifying(verification) = &mut self.state {
@@ -305,6 +297,9 @@ impl Session {
     /// Handles time limits that have been reached.
     fn expire(&mut self, cx: &mut Cx<'_>) -> Result<(), Failure> {
         if let Some(after) = Deadline::expired(self.deadline, cx.now) {
+            if self.waits_for_other_touch(cx) {
+                return Ok(());
+            }
             let kind = match &self.state {
                 State::Authenticating(login) if login.awaits_trial() => TimeoutKind::Trial,
                 State::Reaping(_) => return Err(self.ended_command(None).into()),

@@ -215,8 +215,12 @@ impl Cause {
                 ErrorKind::ConnectionReset => Self::Dropped,
                 _ => Self::Failed,
             },
-            // No time is left for another attempt, or the session did not wait for the host.
-            HostErrorKind::Timeout { kind: TimeoutKind::Attempts | TimeoutKind::Trial, .. } => Self::Final,
+            // No time is left for another attempt, or the session did not wait for the host but for
+            // another one or for a person.
+            HostErrorKind::Timeout {
+                kind: TimeoutKind::Attempts | TimeoutKind::Trial | TimeoutKind::Touch,
+                ..
+            } => Self::Final,
             HostErrorKind::UnknownHost(
                 UnknownHostProblem::NoSuchName
                 | UnknownHostProblem::NoAddress

@@ -56,7 +56,8 @@ pub enum HostState {
     /// ([`max_connecting`](crate::config::FleetBuilder::max_connecting)), enough other commands
     /// have ended ([`max_running`](crate::config::FleetBuilder::max_running)), the rate limit
     /// allows it ([`connects_per_second`](crate::config::FleetBuilder::connects_per_second)), and a
-    /// descriptor is free.
+    /// descriptor is free. A host that needs a security key also waits until the touches for other
+    /// hosts are over ([`Event::Touch`](crate::Event::Touch)).
     Queued,
     /// The host's name is being looked up.
     Resolving,
@@ -186,6 +187,7 @@ pub(super) const EDGES: &[(Phase, Phase, &str)] = &[
     (Phase::Verifying, Phase::Failed, "host key refused"),
     (Phase::Verifying, Phase::Closed, "no longer needed"),
     (Phase::Authenticating, Phase::Ready, "credential accepted"),
+    (Phase::Authenticating, Phase::Queued, "needs a security key, not its turn"),
     (Phase::Authenticating, Phase::BackingOff, "connection lost or timeout, attempts left"),
     (Phase::Authenticating, Phase::Failed, "no credential accepted"),
     (Phase::Authenticating, Phase::Closed, "no longer needed"),

@@ -274,6 +274,14 @@ impl AgentOffer {
         selected
     }
 
+    /// Whether all keys to offer, of those that the agent lists, are in security keys.
+    pub(crate) fn needs_security_key(&self, listed: &[Identity]) -> bool {
+        let is_preferred =
+            |identity: &&Identity| self.preferred.iter().any(|key| key.blob == identity.blob());
+        let mut offered = listed.iter().filter(|identity| !self.only || is_preferred(identity)).peekable();
+        offered.peek().is_some() && offered.all(Identity::is_security_key)
+    }
+
     /// The keys that nobody can sign with, because the agent does not list them.
     pub(crate) fn missing(&self, listed: &[Identity]) -> impl Iterator<Item = &UnusableKey> {
         let is_listed = |key: &&PreferredKey| listed.iter().any(|identity| key.blob == identity.blob());

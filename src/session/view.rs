@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::exec::Execs;
 use super::keepalive::KeepaliveTimer;
 use super::state::State;
-use super::{HostState, Role, Session, Target};
+use super::{AgentOffer, HostState, Offer, Role, Session, Target};
 use crate::error::HostError;
 use crate::ids::CommandId;
 use crate::output::Bound;
@@ -66,6 +66,17 @@ pub(crate) enum Awaited {
     Lookup,
     Agent,
     Disk,
+}
+
+/// What is known about the next login's need of a security key, before the host is dialled.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum TouchNeed<'a> {
+    /// It begins with another credential, or needs none.
+    No,
+    /// The host has asked for a signature by a security key before.
+    Yes,
+    /// It begins with the agent's keys, so their list tells.
+    IfListed(&'a AgentOffer),
 }
 
 impl Session {
@@ -140,6 +151,15 @@ impl Session {
             State::Ready(_) => HostState::Connected,
             State::BackingOff(_) => HostState::BackingOff,
             State::Failed(_) => HostState::Failed,
+        }
+    }
+
+    pub(crate) fn touch_need(&self) -> TouchNeed<'_> {
+        match self.target.profile.plan.first() {
+            _ if self.scan.is_some() => TouchNeed::No,
+            _ if self.attempts.needs_touch => TouchNeed::Yes,
+            Some(Offer::Agent(choice)) => TouchNeed::IfListed(choice),
+            _ => TouchNeed::No,
         }
     }
 

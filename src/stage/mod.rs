@@ -86,6 +86,9 @@ pub enum TimeoutKind {
     Gssapi,
     /// Authentication, while waiting for the ssh-agent.
     Agent,
+    /// Authentication, while waiting for a touch of a security key (FIDO). The limit is a minute,
+    /// or that of a login if that is longer.
+    Touch,
     /// Waiting until another host has accepted or refused the same password
     /// ([`guard_passwords`](crate::config::ClientBuilder::guard_passwords)). The limit is twice
     /// that of a login.
@@ -112,6 +115,7 @@ impl fmt::Display for TimeoutKind {
             Self::Auth => "authentication timeout",
             Self::Gssapi => "authentication timeout in GSSAPI (is the KDC silent?)",
             Self::Agent => "authentication timeout, waiting for the ssh-agent,",
+            Self::Touch => "authentication timeout, waiting for a touch of the security key,",
             Self::Trial => "timeout while another host tried the same password (guard_passwords)",
             Self::Attempts => "time limit of all attempts",
             Self::Exec => "exec timeout",

@@ -50,6 +50,12 @@ impl Identity {
     pub(crate) fn comment(&self) -> &[u8] {
         &self.0.comment
     }
+
+    /// Whether the key, or the key of the certificate, is in a security key (FIDO), which usually
+    /// signs only when it is touched (OpenSSH `PROTOCOL.u2f`).
+    pub(crate) fn is_security_key(&self) -> bool {
+        string(&mut self.blob()).is_ok_and(|name| name.starts_with(b"sk-"))
+    }
 }
 
 impl fmt::Debug for Identity {

@@ -141,6 +141,13 @@ settings! { HostConfig, FleetBuilder.client, ClientBuilder.fleet; {
     /// are offered like keys. Each key is offered to the host, which may disconnect after too many
     /// (sshd: `MaxAuthTries`).
     ///
+    /// With security keys (FIDO) in the agent, one host at a time waits for a touch, also if fleets
+    /// were built together ([`build_many`](crate::config::FleetBuilder::build_many)). A fleet
+    /// reports it by [`Event::Touch`](crate::Event::Touch), a client by a warning in the log. A
+    /// host is not dialled before its turn if the agent offers it nothing but security keys, or
+    /// once it has taken one, and its time limits begin with its turn. The touch may take a minute,
+    /// or as long as a login if that is longer.
+    ///
     /// parallel-ssh documents this setting as unused, yet asks the agent once per host, and ignores
     /// `False` in a `HostConfig`.
     allow_agent(on: bool) => |config| config.allow_agent = Some(on);

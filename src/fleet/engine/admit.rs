@@ -4,9 +4,10 @@ use std::time::Instant;
 
 use super::Engine;
 use crate::error::{CancelCause, HostErrorKind};
+use crate::fleet::agents::Keys;
 use crate::fleet::event_loop::Timer;
 use crate::fleet::schedule::Drain;
-use crate::session::Input;
+use crate::session::{Awaited, Input, TouchNeed};
 
 impl Engine {
     /// Admits hosts as far as places, descriptors, the rate limit and the turn budget allow.
@@ -32,6 +33,13 @@ impl Engine {
 
     fn admit_hosts(&mut self, now: Instant) {
         while let Some(next) = self.schedule.admission.next(&self.hosts, now) {
+            if next.is_connection() && !self.may_dial(next.index, now) {
+                if self.is_over() {
+                    self.schedule.admit_again = true;
+                    return;
+                }
+                continue;
+            }
             if next.waits_for_descriptors() {
                 let needed = self.hosts.descriptors_needed(next.index);
                 while !self.schedule.admission.may_take(needed, &self.hosts.sums) {
@@ -48,6 +56,27 @@ impl Engine {
                 return;
             }
         }
+    }
+
+    /// Whether a host may be dialled. If its login needs a security key, it first waits for its
+    /// turn; and for the list of the agent's keys, if that tells.
+    fn may_dial(&mut self, index: usize, now: Instant) -> bool {
+        let Self { hosts, agents, schedule, .. } = self;
+        let Some(slot) = hosts.slots.get(index) else { return true };
+        let Some(agent) = &slot.session.target().profile.agent else { return true };
+        let needs_touch = match slot.session.touch_need() {
+            TouchNeed::No => false,
+            TouchNeed::Yes => true,
+            TouchNeed::IfListed(choice) => {
+                let still_waits = |asker| hosts.still_waits(asker, Awaited::Agent);
+                match agents.keys_for(index, agent, now, still_waits) {
+                    Keys::Listed(keys) => choice.needs_security_key(keys.as_deref().unwrap_or_default()),
+                    Keys::Unknown => false,
+                    Keys::Awaited => return false,
+                }
+            }
+        };
+        !needs_touch || schedule.touches.may_dial(slot.need(index, agent), now)
     }
 
     /// Closes an idle connection, so that another host can use its descriptor. Returns `false` if

@@ -39,7 +39,7 @@ impl Engine {
         if let Some(config) = dns {
             self.dns.replace(Resolver::Native(config), now);
         }
-        self.agents.forget_identities();
+        self.agents.forget_identities(|agent| self.schedule.touches.is_touching(agent));
         let mut proxies = HashSet::new();
         for (host, target) in targets {
             // The host may have been removed meanwhile.

@@ -153,6 +153,7 @@ impl Engine {
             self.visit_agents(now);
             self.visit_children(now);
             self.deliver_permissions(now);
+            self.deliver_turns(now);
             self.serve_runs(now);
             self.visit_ready(now);
             self.resume_held(now);

@@ -1,18 +1,31 @@
 //! The work of a turn: timers, answers, tasks of runs, ready hosts, and hosts that were held back.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::Engine;
 use crate::agent::{AgentAnswer, Asker};
 use crate::dns::Finished;
 use crate::error::CancelCause;
+use crate::fleet::agents::Lane;
 use crate::fleet::children::Visited;
 use crate::fleet::event_loop::Timer;
+use crate::fleet::events::Entry;
 use crate::fleet::runs::{Reach, Task};
-use crate::fleet::schedule::Drain;
+use crate::fleet::schedule::{Drain, Schedule};
+use crate::fleet::slot::Slot;
 use crate::ids::{CommandId, HostId};
 use crate::limits;
-use crate::session::{Awaited, Input};
+use crate::session::{Awaited, Input, TouchRequest};
+
+/// A question to an agent.
+#[derive(Debug)]
+pub(super) enum Question {
+    Keys,
+    Signature(Vec<u8>),
+    /// A signature by a security key.
+    Touch(TouchRequest),
+}
 
 impl Engine {
     pub(super) fn fire_timers(&mut self, now: Instant) {
@@ -62,17 +75,44 @@ impl Engine {
     }
 
     /// Asks a host's agent for its keys, or for a signature.
-    pub(super) fn ask_agent(&mut self, asker: Asker, request: Option<Vec<u8>>, now: Instant) {
-        let Self { agents, hosts, .. } = self;
+    pub(super) fn ask_agent(&mut self, asker: Asker, question: Question, now: Instant) {
+        let Self { agents, hosts, schedule, .. } = self;
         let Some(slot) = hosts.slots.get(asker.slot) else { return };
         let Some(path) = &slot.session.target().profile.agent else {
             return self.bug(asker.slot, "a question to an agent that is not configured", now);
         };
         debug_assert!(hosts.still_waits(asker, Awaited::Agent), "the answer would be dropped");
-        let (client, waits) = (agents.client(path), |asker| hosts.still_waits(asker, Awaited::Agent));
-        match request {
-            None => client.ask_identities(asker, waits),
-            Some(request) => client.ask_signature(asker, request, waits),
+        let waits = |asker| hosts.still_waits(asker, Awaited::Agent);
+        match question {
+            Question::Keys => agents.agent(path, Lane::Common).ask_identities(asker, waits),
+            Question::Signature(request) => {
+                agents.agent(path, Lane::Common).ask_signature(asker, request, waits);
+            }
+            Question::Touch(TouchRequest { message, key }) => {
+                if !schedule.touches.may_touch(slot.need(asker.slot, path), now) {
+                    return self.visit(asker.slot, Input::Overtaken, now);
+                }
+                let client = agents.agent(path, Lane::Touch);
+                client.abandon_unwanted(waits);
+                client.ask_signature(asker, message, waits);
+                self.tell_of_touch(asker.slot, key);
+            }
+        }
+    }
+
+    /// Reports that a host waits for a touch of the security key with this comment.
+    fn tell_of_touch(&mut self, index: usize, key: Arc<str>) {
+        let Some(slot) = self.hosts.slots.get(index) else { return };
+        let name = slot.session.target().shown();
+        log::warn!("{name} waits for a touch of the security key {key}");
+        // A proxy has no public id, so the event names a host behind it.
+        let is_behind = |slot: &Slot| slot.proxy == Some(index) && slot.view().holds_descriptor;
+        let host = match slot.session.is_proxy() {
+            false => Some(slot.id),
+            true => self.hosts.slots.iter().find(|(_, slot)| is_behind(slot)).map(|(_, slot)| slot.id),
+        };
+        if let Some(host) = host {
+            self.events.push(host, Entry::Touch { host, name, key });
         }
     }
 
@@ -84,7 +124,10 @@ impl Engine {
             if self.hosts.still_waits(asker, Awaited::Agent) {
                 let input = match answer {
                     AgentAnswer::Identities(identities) => Input::Identities(identities),
-                    AgentAnswer::Signature(signature) => Input::Signed(signature),
+                    AgentAnswer::Signature(signature) => {
+                        self.schedule.touches.answered(asker.slot, now);
+                        Input::Signed(signature)
+                    }
                 };
                 self.visit(asker.slot, input, now);
             }
@@ -123,9 +166,34 @@ impl Engine {
         }
     }
 
-    /// Arms the timer for the next trial of a password.
+    /// Lets hosts be dialled that have waited for their turn at a security key, or for the list of
+    /// an agent's keys.
+    pub(super) fn deliver_turns(&mut self, now: Instant) {
+        let Self { hosts, agents, schedule, .. } = self;
+        let Schedule { admission, touches, .. } = schedule;
+        if !schedule.is_paused {
+            touches.expire(now);
+        }
+        while let Some(index) = touches.next_begun() {
+            if let Some(slot) = hosts.slots.get(index) {
+                admission.queue_first(index, slot.view());
+            }
+        }
+        let mut unlisted = agents.retry_unlisted(now, |agent| touches.is_touching(agent));
+        while let Some(index) = unlisted.pop() {
+            if let Some(slot) = hosts.slots.get(index) {
+                admission.queue(index, slot.view());
+            }
+        }
+    }
+
+    /// Arms the timer for the next trial of a password, and for what
+    /// [`deliver_turns`](Self::deliver_turns) does.
     pub(super) fn time_trials(&mut self, now: Instant) {
-        let at = self.schedule.passwords.next_deadline(now);
+        let Schedule { passwords, touches, is_paused, .. } = &self.schedule;
+        let turn_at = if *is_paused { None } else { touches.next_deadline(now) };
+        let others = [turn_at, self.agents.next_deadline()];
+        let at = passwords.next_deadline(now).into_iter().chain(others.into_iter().flatten()).min();
         self.schedule.trial_timer = self.event_loop.arm(self.schedule.trial_timer, at, Timer::Trial);
     }
 
@@ -137,7 +205,7 @@ impl Engine {
                 Task::Open(run, size) => {
                     log::debug!("{run:?}: starting a batch of {size}");
                     self.schedule.admission.is_count_due = true;
-                    self.agents.forget_identities();
+                    self.agents.forget_identities(|agent| self.schedule.touches.is_touching(agent));
                 }
                 Task::Begin(id) => {
                     if let Some(index) = self.slot_of(id) {

@@ -4,6 +4,7 @@ use std::mem;
 use std::time::Instant;
 
 use super::Engine;
+use super::serve::Question;
 use crate::agent::Asker;
 use crate::dns::{Recall, Wanted};
 use crate::error::HostErrorKind;
@@ -25,6 +26,8 @@ impl Engine {
         let (id, stage) = (slot.id, slot.session.stage());
         let host = (!slot.session.is_proxy()).then_some(id);
         let child = slot.child;
+        let agent = slot.session.target().profile.agent.as_ref().filter(|_| slot.is_out_of_time(now));
+        let agent_is_busy = agent.is_some_and(|agent| self.schedule.touches.is_touching(agent));
         // The buffer is moved out of the engine, because applying the effects may lead to a nested
         // visit to the proxy in front of the host.
         let mut out = mem::take(&mut self.effects);
@@ -35,6 +38,7 @@ impl Engine {
                     now,
                     calendar: crate::clock::calendar,
                     link: &mut *slot.link,
+                    agent_is_busy,
                     command: child.and_then(|id| self.children.report(id)),
                     execs: &mut self.execs,
                     input_budget: limits::INPUT_PER_VISIT,
@@ -86,8 +90,9 @@ impl Engine {
                 slot.lookup = Some(self.dns.start(wanted));
                 return;
             }
-            Effect::ListKeys => return self.ask_agent(asker, None, now),
-            Effect::Sign(request) => return self.ask_agent(asker, Some(request), now),
+            Effect::ListKeys => return self.ask_agent(asker, Question::Keys, now),
+            Effect::Sign(request) => return self.ask_agent(asker, Question::Signature(request), now),
+            Effect::Touch(request) => return self.ask_agent(asker, Question::Touch(request), now),
             Effect::RequestTrial(of, password) => {
                 let passwords = &mut self.schedule.passwords;
                 return passwords.request(password_guard::Asker { slot: index, of }, password, now);
@@ -266,6 +271,12 @@ impl Engine {
             self.dns.cancel(lookup);
         }
         let (is_proxied, is_host) = (slot.proxy.is_some(), !slot.session.is_proxy());
+        if self.schedule.touches.has_asked && !slot.keeps_turn() {
+            self.schedule.touches.ended(index, now);
+            if self.schedule.touches.has_begun() {
+                self.event_loop.alarm();
+            }
+        }
         self.schedule.admission.queue(index, &view);
         self.schedule.held.update(index, view.held, self.execs.share());
         // While the fleet drains, every connection that is no longer needed is closed, followed by

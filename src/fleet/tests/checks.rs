@@ -41,6 +41,8 @@ impl World {
         let tries =
             |asker: Asker| engine.hosts.slots.get(asker.slot).is_some_and(|slot| slot.session.is_in_trial());
         engine.schedule.passwords.check(tries);
+        let keeps_turn = |index| engine.hosts.slots.get(index).is_some_and(Slot::keeps_turn);
+        engine.schedule.touches.check(keeps_turn);
         let metrics = fleet.metrics();
         assert_eq!(timers, metrics.timers, "timers");
         assert_eq!(connections, metrics.connections, "connections");

@@ -82,6 +82,10 @@ impl Told {
                 let authenticating = Connection::Trying(Stage::Authenticating);
                 assert_eq!(self.connection(*host, authenticating), authenticating, "{text}");
             }
+            Event::Touch { host, name, .. } => {
+                let authenticating = Connection::Trying(Stage::Authenticating);
+                assert_eq!(self.connection(*host, authenticating), authenticating, "{name}");
+            }
             Event::Connected { host, .. } => {
                 let before = self.connection(*host, Connection::Up);
                 assert_eq!(

@@ -11,7 +11,8 @@ use super::attempt::Verdict;
 use crate::agent::wire::Identity;
 use crate::error::{AuthMethod, AuthProblem};
 use crate::link::{AuthReply, Credential, LinkError};
-use crate::session::{Cx, Effect};
+use crate::session::{Cx, Effect, TouchRequest};
+use crate::{limits, text};
 
 /// The agent's offer while it is being made.
 #[derive(Debug, Default)]
@@ -63,6 +64,11 @@ impl AgentKeys {
         matches!(self.stage, KeysStage::Listing | KeysStage::Signing(_))
     }
 
+    /// Whether the agent may be waiting for its user to touch a security key.
+    pub(super) fn awaits_touch(&self) -> bool {
+        matches!(&self.stage, KeysStage::Signing(identity) if identity.is_security_key())
+    }
+
     /// Takes the agent's keys that are worth offering, in order.
     pub(super) fn listed(&mut self, keys: Vec<Identity>) {
         if matches!(self.stage, KeysStage::Listing) {
@@ -103,7 +109,12 @@ impl AgentKeys {
             let Poll::Ready(reply) = cx.link.authenticate(&credential)? else { return Ok(Poll::Pending) };
             self.stage = match reply {
                 AuthReply::ToSign(request) => {
-                    cx.out.push(Effect::Sign(request));
+                    cx.out.push(if identity.is_security_key() {
+                        let key = text::sanitise_bounded(identity.comment(), limits::PEER_TEXT).into();
+                        Effect::Touch(TouchRequest { message: request, key })
+                    } else {
+                        Effect::Sign(request)
+                    });
                     KeysStage::Signing(identity)
                 }
                 AuthReply::Unable(reason) => {

@@ -40,6 +40,11 @@ impl FakeAgent {
         Self { keys: keys.to_vec(), signs: keys.to_vec(), after: Some(2), owes: None, asked: Vec::new() }
     }
 
+    /// Never answers.
+    pub(super) fn silent() -> Self {
+        Self { after: None, ..Self::with(&[]) }
+    }
+
     pub(super) fn is_asked(&mut self, question: Asked) {
         self.asked.push(question.clone());
         self.owes = Some((self.after, question));
@@ -59,6 +64,11 @@ impl FakeAgent {
                 Input::Signed(self.signs.contains(&key).then(|| request.into()))
             }
         })
+    }
+
+    /// Forgets a request for a touch, if there is one.
+    pub(super) fn withdraw_touch(&mut self) -> bool {
+        self.owes.take_if(|(_, asked)| matches!(asked, Asked::Signature(key) if key[0] >= 7)).is_some()
     }
 
     /// Whether an answer is pending.

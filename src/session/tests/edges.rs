@@ -13,6 +13,7 @@ use super::harness::{Bench, Config, address, opened};
 use super::host_keys::{new_host, shows_the_recorded_key_when_asked_for_it};
 use super::proxy::refusal;
 use super::script::{Answer, Channel, Dial, Packet, Peer, Script, host_key, lost};
+use super::touches::leaves_until_its_turn;
 use crate::error::{CancelCause, HostErrorKind, UnknownHostProblem};
 use crate::link::{ChannelId, LinkErrorKind};
 use crate::session::state::{EDGES, Phase, State, is_legal};
@@ -164,6 +165,7 @@ edges! {
         assert_eq!(bench.phase(), Phase::Closed, "the late answer must be ignored");
     };
     Authenticating => Ready, an_accepted_credential_makes_it_ready: happy;
+    Authenticating => Queued, a_host_leaves_until_its_turn_at_a_security_key: leaves_until_its_turn;
     Authenticating => BackingOff, a_connection_lost_in_the_login_is_tried_again: || {
         let service = Answer { after: Some(1), says: Err(lost()) };
         run(Script::peers(vec![Peer { service, ..Peer::default() }, Peer::default()]), 3);

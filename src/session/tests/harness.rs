@@ -137,6 +137,10 @@ pub(super) struct Bench {
     /// Whether a lookup was requested and has not been answered.
     pub lookup: bool,
     pub agent: FakeAgent,
+    /// Whether another host waits for a touch by the agent's user.
+    pub agent_is_busy: bool,
+    /// The security keys that the agent's user was asked to touch.
+    pub touches: Vec<Arc<str>>,
     pub disk: FakeDisk,
     /// The proxy's replies to the next requests. After the last one, the proxy connects every host.
     pub proxy_says: VecDeque<Vec<TunnelProgress>>,
@@ -251,6 +255,8 @@ impl Bench {
             lookups: vec![Ok(addresses)],
             lookup: false,
             agent: FakeAgent::with(&[]),
+            agent_is_busy: false,
+            touches: Vec::new(),
             disk: FakeDisk::new(),
             proxy_says: VecDeque::new(),
             starts: VecDeque::new(),
@@ -432,6 +438,10 @@ impl Bench {
                 Effect::Disk(request) => self.disk.is_asked(request),
                 Effect::ListKeys => self.agent.is_asked(Asked::Keys),
                 Effect::Sign(request) => self.agent.is_asked(Asked::Signature(request)),
+                Effect::Touch(request) => {
+                    self.touches.push(request.key);
+                    self.agent.is_asked(Asked::Signature(request.message));
+                }
                 Effect::RequestTrial(of, _) => {
                     assert!(!self.trials.contains(&of), "{of:?} asks twice");
                     self.trials.push(of);
@@ -488,18 +498,24 @@ impl Bench {
         let Self { session, link, execs, now, .. } = self;
         let calendar = || SystemTime::UNIX_EPOCH + CALENDAR;
         let (input_budget, out) = (limits::INPUT_PER_VISIT, &mut Vec::new());
-        session.enter(state, &mut Cx { now: *now, calendar, link, command: None, execs, input_budget, out });
+        let agent_is_busy = false;
+        session.enter(
+            state,
+            &mut Cx { now: *now, calendar, link, agent_is_busy, command: None, execs, input_budget, out },
+        );
     }
 
     fn raw_step(&mut self, input: Input) -> Vec<Effect> {
         self.link.begin_step();
         let mut out = Vec::new();
-        let Self { session, link, execs, now, child, .. } = self;
+        let Self { session, link, execs, now, child, agent_is_busy, .. } = self;
+        let agent_is_busy = *agent_is_busy;
         let calendar = || SystemTime::UNIX_EPOCH + CALENDAR;
         let input_budget = limits::INPUT_PER_VISIT;
         let command = child.as_mut().map(|child| child as &mut dyn CommandReport);
-        session
-            .step(input, &mut Cx { now: *now, calendar, link, command, execs, input_budget, out: &mut out });
+        let cx =
+            &mut Cx { now: *now, calendar, link, agent_is_busy, command, execs, input_budget, out: &mut out };
+        session.step(input, cx);
         if !session.view(execs).holds_descriptor {
             self.child = None;
         }

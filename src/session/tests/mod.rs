@@ -35,6 +35,7 @@ mod stdin;
 mod stop;
 mod sudo;
 mod torture;
+mod touches;
 mod trials;
 mod wire;
 

@@ -289,9 +289,15 @@ pub(crate) fn host_key(index: usize) -> Vec<u8> {
     BASE64_STANDARD.decode(HOST_KEYS[index]).unwrap()
 }
 
-/// An agent's key. The first two are the public halves of the [`private_key`]s.
+/// An agent's key. The first two are the public halves of the [`private_key`]s. The last two are in
+/// security keys.
 pub(crate) fn identity(index: usize) -> Identity {
-    let blob = if index < HOST_KEYS.len() { host_key(index) } else { vec![u8::try_from(index).unwrap()] };
+    let blob = match index {
+        0 | 1 => host_key(index),
+        7 => b"\0\0\0\x1ask-ssh-ed25519@openssh.com".to_vec(),
+        8 => b"\0\0\0\x2bsk-ecdsa-sha2-nistp256-cert-v01@openssh.com".to_vec(),
+        _ => vec![u8::try_from(index).unwrap()],
+    };
     Identity::new(&blob, b"a comment")
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 
+use super::agent::{FakeAgent, agent_keys};
 use super::call::{Failing, Fault};
 use super::command::dropped;
 use super::edges::take_edges;
@@ -17,12 +18,12 @@ use super::host_keys::{accepts_new, knows};
 use super::prepare::setup;
 use super::proxy::{error_of_proxy, refusal};
 use super::random::{Random, Seed, number};
-use super::script::{Dial, Packet, Script, lost, private_key};
+use super::script::{Cred, Dial, Packet, Peer, Script, lost, private_key};
 use crate::command::{RunOptions, SudoLogin};
 use crate::credential::Responder;
 use crate::credential::Secret;
 use crate::error::{CancelCause, HostError, HostErrorKind, ResolverProblem};
-use crate::link::{ChannelId, LinkErrorKind};
+use crate::link::{AuthReply, ChannelId, LinkErrorKind};
 use crate::output::stdin::Input as Stdin;
 use crate::session::exec::EXEC_EDGES;
 use crate::session::state::{EDGES, Phase};
@@ -30,6 +31,9 @@ use crate::session::{Answerer, Input, Offer, RetryPolicy, TunnelProgress};
 use crate::stage::Stage;
 
 const SEEDS: u64 = 12_000;
+
+/// A plain key, and two in security keys.
+const AGENT_KEYS: [usize; 3] = [2, 7, 8];
 
 impl Random {
     fn proxy(&mut self) -> Vec<TunnelProgress> {
@@ -65,8 +69,25 @@ impl Random {
     }
 }
 
-fn bench(random: &mut Random, of_command: &mut Random) -> Bench {
-    let mut script = Script::peers((0..3).map(|_| random.peer()).collect());
+/// Lets peers take keys of an agent, or refuse them after they were asked about.
+fn take_agent_keys(peers: &mut [Peer], of_agent: &mut Random) {
+    for peer in peers {
+        for key in AGENT_KEYS {
+            if of_agent.chance(30) {
+                continue;
+            }
+            let replies = [AuthReply::Accepted, AuthReply::Partial, AuthReply::Denied];
+            let to_sign = AuthReply::ToSign(vec![u8::try_from(key).unwrap()]);
+            peer.replies.push((Cred::AgentAsk(key), Ok(to_sign)));
+            peer.replies.push((Cred::AgentSign(key), Ok(of_agent.pick(&replies))));
+        }
+    }
+}
+
+fn bench(random: &mut Random, of_command: &mut Random, of_agent: &mut Random) -> Bench {
+    let mut peers: Vec<Peer> = (0..3).map(|_| random.peer()).collect();
+    take_agent_keys(&mut peers, of_agent);
+    let mut script = Script::peers(peers);
     let addresses: Vec<_> = (0..1 + random.below(3) as u8).map(address).collect();
     for address in &addresses {
         let mut dials: Vec<Dial> = (0..random.below(3)).map(|_| random.dial()).collect();
@@ -76,7 +97,10 @@ fn bench(random: &mut Random, of_command: &mut Random) -> Bench {
     }
     let attempts = 1 + random.below(3) as u32;
     let policy = RetryPolicy::default().attempts(attempts).delay(RETRY_DELAY);
-    let plan = random.plan();
+    let mut plan = random.plan();
+    if of_agent.chance(20) {
+        plan.insert(0, agent_keys());
+    }
     let proxied = random.chance(20);
     let attempt_delay = random.chance(40).then(|| Duration::from_millis(random.pick(&[10, 250, 5_000])));
     let base = if random.chance(30) {
@@ -103,6 +127,8 @@ fn bench(random: &mut Random, of_command: &mut Random) -> Bench {
     };
     let mut bench = Bench::with(config, script);
     bench.grants_trials = random.chance(80);
+    bench.agent = FakeAgent::with(of_agent.pick(&[&AGENT_KEYS[..], &AGENT_KEYS[1..], &[]]));
+    bench.agent.after = of_agent.pick(&[Some(1), Some(9), Some(9), None]);
     bench.disk.after = random.pick(&[Some(1), Some(2), Some(50), None]);
     bench.next_child.status = of_command.pick(&[None, Some(0), Some(1)]);
     if of_command.chance(20) {
@@ -129,7 +155,8 @@ fn simulate(seed: u64) -> Vec<Phase> {
     // On its own, so that the seeds keep what else they do.
     let inputs = &mut Random::new(!seed);
     let of_command = &mut Random::new(seed.rotate_left(32));
-    let mut bench = bench(random, of_command);
+    let of_agent = &mut Random::new(seed.rotate_left(16));
+    let mut bench = bench(random, of_command, of_agent);
     bench.check_idle = seed.is_multiple_of(8);
     let mut phases = Vec::new();
     for _ in 0..1 + random.below(4) {
@@ -187,6 +214,9 @@ fn simulate(seed: u64) -> Vec<Phase> {
                 Phase::Launching if of_command.chance(20) => bench.link.arrive(0, Packet::Eof),
                 Phase::Handshaking if of_command.chance(10) => bench.link.fail_next(dropped()),
                 Phase::Reaping if of_command.chance(50) => bench.exit(1),
+                Phase::Authenticating if of_agent.chance(10) && bench.agent.withdraw_touch() => {
+                    bench.step(Input::Overtaken);
+                }
                 _ => {}
             }
             phases.push(bench.phase());
