@@ -329,10 +329,10 @@ fn a_new_key_is_accepted_recorded_or_not() {
     }
 }
 
-static LOG: Mutex<String> = Mutex::new(String::new());
+pub(super) static LOG: Mutex<String> = Mutex::new(String::new());
 
-/// Collects warnings.
-struct Collector;
+/// Collects warnings in [`LOG`].
+pub(super) struct Collector;
 
 impl log::Log for Collector {
     fn enabled(&self, _: &log::Metadata<'_>) -> bool {

@@ -133,8 +133,10 @@ pub struct FakeAgent {
     thread: Option<JoinHandle<()>>,
 }
 
+type Replies = Box<dyn Fn(&[u8]) -> Reply + Send + Sync>;
+
 struct Shared {
-    reply: Box<dyn Fn(u8) -> Reply + Send + Sync>,
+    reply: Replies,
     upstream: Option<PathBuf>,
     ended: AtomicBool,
     seen: Mutex<Seen>,
@@ -162,15 +164,20 @@ impl FakeAgent {
     }
 
     pub fn over(agent: &Agent, reply: impl Fn(u8) -> Reply + Send + Sync + 'static) -> Self {
-        Self::new(Some(agent.socket()), Box::new(reply))
+        Self::new(Some(agent.socket()), Box::new(move |request| reply(kind_of(request))))
     }
 
     /// Has no real agent behind it. `reply` receives the type of each request.
     pub fn start(reply: impl Fn(u8) -> Reply + Send + Sync + 'static) -> Self {
+        Self::answering(move |request| reply(kind_of(request)))
+    }
+
+    /// Has no real agent behind it. `reply` receives each request, without its length.
+    pub fn answering(reply: impl Fn(&[u8]) -> Reply + Send + Sync + 'static) -> Self {
         Self::new(None, Box::new(reply))
     }
 
-    fn new(upstream: Option<PathBuf>, reply: Box<dyn Fn(u8) -> Reply + Send + Sync>) -> Self {
+    fn new(upstream: Option<PathBuf>, reply: Replies) -> Self {
         let dir = tempfile::tempdir().expect("temporary directory");
         let listener = UnixListener::bind(dir.path().join("agent")).expect("bind");
         let (ended, seen) = Default::default();
@@ -235,12 +242,12 @@ fn serve(mut stream: UnixStream, shared: &Shared) {
     let mut upstream =
         shared.upstream.as_ref().map(|path| UnixStream::connect(path).expect("connect upstream"));
     while let Some(request) = read_message(&mut stream) {
-        let kind = request.first().copied().unwrap_or_default();
+        let kind = kind_of(&request);
         let mut seen = shared.seen();
         *seen.requests.entry(kind).or_default() += 1;
         seen.heard.push(request.clone());
         drop(seen);
-        let answer = match ((shared.reply)(kind), &mut upstream) {
+        let answer = match ((shared.reply)(&request), &mut upstream) {
             (Reply::Upstream, Some(upstream)) => {
                 if upstream.write_all(&framed(&request)).is_err() {
                     break;
@@ -256,6 +263,10 @@ fn serve(mut stream: UnixStream, shared: &Shared) {
         }
     }
     let _ = stream.shutdown(std::net::Shutdown::Both);
+}
+
+fn kind_of(request: &[u8]) -> u8 {
+    request.first().copied().unwrap_or_default()
 }
 
 /// The next message without its length; `None` at the end.

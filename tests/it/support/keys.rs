@@ -116,6 +116,11 @@ impl KeyPair {
         Self::read(&path)
     }
 
+    /// The public half of a key that is elsewhere.
+    pub fn of_public(public: &str) -> Self {
+        Self { private: String::new(), public: public.to_owned() }
+    }
+
     fn read(path: &Path) -> Self {
         let private = fs::read_to_string(path).expect("private key");
         let public = fs::read_to_string(path.with_extension("pub")).expect("public key");

@@ -21,6 +21,7 @@ pub mod peers;
 pub mod ports;
 pub mod process;
 pub mod proxy;
+pub mod security_key;
 #[cfg(test)]
 mod selftest;
 pub mod sshd;

@@ -5,6 +5,7 @@ mod forward;
 mod login;
 mod order;
 mod skipped;
+mod touch;
 
 use std::path::Path;
 
