@@ -131,15 +131,49 @@ impl<'a> Certificates<'a> {
     /// Returns the forms in which the agent may hold the key, as wire blobs: with the certificate
     /// that [`forms`](Self::forms) would use, and without.
     pub fn agent_forms(&self, key: &AgentKey, given: GivenCertificates<'_>) -> Vec<Vec<u8>> {
-        let named = given.named.map(|(certificate, _)| certificate);
-        let named = named.filter(|certificate| certificate.is_for(&key.blob));
-        let beside = || read_beside(key.path.as_ref()?, &key.blob).ok()?.map(Arc::new);
-        let certificate = named.or_else(|| given.other(&key.blob)).cloned().or_else(beside);
-        certificate
+        self.fitting(&key.blob, key.path.as_deref(), given)
             .map(|certificate| certificate.blob().to_vec())
             .into_iter()
             .chain([key.blob.clone()])
             .collect()
+    }
+
+    /// Returns the certificates for keys that the agent may hold, each with its key, as wire blobs:
+    /// those that [`forms`](Self::forms) uses for these keys, and those that the settings name for
+    /// other keys.
+    pub fn of_agent<'k>(
+        &self,
+        in_agent: impl Iterator<Item = &'k AgentKey>,
+        in_files: impl Iterator<Item = &'k FoundKey>,
+        given: GivenCertificates<'_>,
+    ) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let in_files = in_files.map(|found| (found.key.blob(), found.path.as_deref()));
+        let keys = in_agent.map(|key| (&*key.blob, key.path.as_deref())).chain(in_files);
+        let of_keys = keys.filter_map(|(blob, path)| self.fitting(blob, path, given));
+        let named = given.named.map(|(certificate, _)| certificate);
+        let mut all: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
+        for certificate in of_keys.chain(named.into_iter().chain(given.others).cloned()) {
+            if !all.iter().any(|(_, key)| certificate.is_for(key)) {
+                all.push((certificate.blob().to_vec(), certificate.key().to_vec()));
+            }
+        }
+        all
+    }
+
+    /// The certificate that [`forms`](Self::forms) would use for this key.
+    fn fitting(
+        &self,
+        key: &[u8],
+        path: Option<&Path>,
+        given: GivenCertificates<'_>,
+    ) -> Option<Arc<Certificate>> {
+        let named = given.named.map(|(certificate, _)| certificate);
+        let named = named.filter(|certificate| certificate.is_for(key));
+        let beside = || match self.beside.get(path?) {
+            Some(known) => known.clone().ok()?,
+            None => read_beside(path?, key).ok()?.map(Arc::new),
+        };
+        named.or_else(|| given.other(key)).cloned().or_else(beside)
     }
 
     /// Returns the key with the certificate in `<key>-cert.pub`. An unusable certificate is

@@ -220,11 +220,15 @@ impl<'a> Credentials<'a> {
             }
         }
         if has_agent {
+            let in_agent = named.agents.iter().chain(&identities.agents);
+            let found = named.keys.iter().chain(&identities.keys);
+            let certificates = self.certificates.of_agent(in_agent, found, given);
             let in_files =
                 asked.iter().filter_map(Offer::key).map(|key| PreferredKey::new(key.blob().to_vec()));
             let named = self.only_in_agent(&named.agents, true, given);
             let preferred = named.chain(in_files).chain(self.only_in_agent(&identities.agents, false, given));
-            let agent = AgentOffer { preferred: preferred.collect(), only: login.identities_only };
+            let (preferred, only) = (preferred.collect(), login.identities_only);
+            let agent = AgentOffer { preferred, certificates, only };
             if !(agent.only && agent.preferred.is_empty()) {
                 plan.push(Offer::Agent(Arc::new(agent)));
             }

@@ -97,6 +97,11 @@ impl Certificate {
         &self.blob
     }
 
+    /// The public key that the certificate is for, as a wire blob.
+    pub(crate) fn key(&self) -> &[u8] {
+        &self.body.key
+    }
+
     /// Whether the certificate is for this public key, given as a wire blob.
     pub(crate) fn is_for(&self, key: &[u8]) -> bool {
         self.body.key == key

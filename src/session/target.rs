@@ -228,10 +228,14 @@ pub(crate) enum Offer {
 }
 
 /// Which of the agent's keys are offered, and in which order (OpenSSH: `pubkey_prepare`): first the
-/// preferred keys, then the others, each group in the agent's order.
+/// keys with a certificate that the settings name, then the preferred keys, then the others, each
+/// group in the agent's order.
 #[derive(Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct AgentOffer {
     pub preferred: Vec<PreferredKey>,
+    /// The certificates that are offered for keys of the agent, each with its key. Both are wire
+    /// blobs.
+    pub certificates: Vec<(Vec<u8>, Vec<u8>)>,
     /// Whether only the preferred keys are offered (OpenSSH: `IdentitiesOnly`).
     pub only: bool,
 }
@@ -265,13 +269,25 @@ impl PreferredKey {
 }
 
 impl AgentOffer {
-    /// Returns the keys to offer, of those that the agent lists.
+    /// Returns what to offer, of the keys that the agent lists.
     pub(crate) fn select(&self, listed: &[Identity]) -> Vec<Identity> {
-        let preferred = |identity: &Identity| self.preferred.iter().find(|key| key.blob == identity.blob());
-        let mut selected = listed.to_vec();
-        selected.retain(|identity| !self.only || preferred(identity).is_some());
-        selected.sort_by_key(|identity| preferred(identity).map_or(2, |key| u8::from(!key.is_first)));
-        selected
+        let is_listed = |blob: &[u8]| listed.iter().any(|identity| identity.blob() == blob);
+        let mut selected: Vec<(u8, Identity)> = Vec::with_capacity(listed.len());
+        for identity in listed {
+            let preferred = self.preferred.iter().find(|key| key.blob == identity.blob());
+            if self.only && preferred.is_none() {
+                continue;
+            }
+            let rank = preferred.map_or(3, |key| if key.is_first { 0 } else { 2 });
+            for (certificate, key) in &self.certificates {
+                if key == identity.blob() && !is_listed(certificate) {
+                    selected.push((rank.min(1), identity.certified(certificate)));
+                }
+            }
+            selected.push((rank, identity.clone()));
+        }
+        selected.sort_by_key(|(rank, _)| *rank);
+        selected.into_iter().map(|(_, identity)| identity).collect()
     }
 
     /// Whether all keys to offer, of those that the agent lists, are in security keys.

@@ -25,7 +25,7 @@ const OLD_FAILURES: [u8; 2] = [30, 102];
 /// comment.
 const ENTRY_MIN: usize = 8;
 
-/// A key whose private half is held by an agent.
+/// A key whose private half is held by an agent, or a certificate for such a key.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Identity(Arc<Parts>);
 
@@ -33,11 +33,27 @@ pub(crate) struct Identity(Arc<Parts>);
 struct Parts {
     blob: Box<[u8]>,
     comment: Box<[u8]>,
+    /// The key that signs for a certificate that the agent itself does not hold.
+    signer: Option<Box<[u8]>>,
 }
 
 impl Identity {
     pub(crate) fn new(blob: &[u8], comment: &[u8]) -> Self {
-        Self(Arc::new(Parts { blob: blob.into(), comment: comment.into() }))
+        Self(Arc::new(Parts { blob: blob.into(), comment: comment.into(), signer: None }))
+    }
+
+    /// The certificate for this key, which the agent does not hold.
+    pub(crate) fn certified(&self, certificate: &[u8]) -> Self {
+        let (comment, signer) = (self.comment().into(), Some(self.blob().into()));
+        Self(Arc::new(Parts { blob: certificate.into(), comment, signer }))
+    }
+
+    /// The request for a signature with the key that the agent holds. `request` names the identity.
+    pub(crate) fn addressed(&self, request: Vec<u8>) -> Option<Vec<u8>> {
+        let Some(signer) = &self.0.signer else { return Some(request) };
+        let mut rest = body(request.get(4..)?, SIGN_REQUEST).ok()?;
+        string(&mut rest).ok()?;
+        Some(frame(&[&[SIGN_REQUEST], &length(signer.len()), signer, rest]))
     }
 
     /// The public key or certificate as a wire blob (RFC 4253 section 6.6).

@@ -36,6 +36,20 @@ fn a_list_comes_back_as_it_was_made() {
 }
 
 #[test]
+fn the_agent_signs_for_a_certificate_with_the_key_that_it_holds() {
+    let plain = identity(b"key", b"me");
+    let certified = plain.certified(b"certificate");
+    assert_eq!((certified.blob(), certified.comment()), (&b"certificate"[..], &b"me"[..]));
+    let request = |blob: &[u8]| {
+        frame(&[&[SIGN_REQUEST], &length(blob.len()), blob, &length(4), b"data", &4_u32.to_be_bytes()])
+    };
+    assert_eq!(certified.addressed(request(b"certificate")), Some(request(b"key")));
+    assert_eq!(plain.addressed(request(b"key")), Some(request(b"key")));
+    assert_eq!(certified.addressed(request(b"certificate")[..10].to_vec()), None);
+    assert_eq!(certified.addressed(failure()), None);
+}
+
+#[test]
 fn every_truncation_is_noticed() {
     let answers = [list(&[(b"first", b"one"), (b"second", b"")]), signature(b"a signature"), list(&[])];
     for whole in answers {

@@ -7,6 +7,7 @@ use super::call::Call;
 use super::harness::{AUTH, Bench, Config};
 use super::policy::Policy;
 use super::script::{Cred, Peer, Script, identity, private_key};
+use crate::agent::wire::Identity;
 use crate::error::AuthMethod::{Password, PublicKey};
 use crate::error::{AuthProblem, HostErrorKind};
 use crate::link::{AuthReply, LinkError, LinkErrorKind};
@@ -95,7 +96,7 @@ fn preferring(preferred: &[usize], only: bool) -> Offer {
             .then(|| UnusableKey { path: format!("key{key}").into(), reason: "is locked".to_owned() }),
     };
     let preferred = preferred.iter().enumerate().map(key).collect();
-    Offer::Agent(Arc::new(AgentOffer { preferred, only }))
+    Offer::Agent(Arc::new(AgentOffer { preferred, certificates: Vec::new(), only }))
 }
 
 fn bench(plan: AuthPlan, agent: FakeAgent, peer: Peer) -> Bench {
@@ -139,6 +140,32 @@ fn preferred_keys_come_first_in_the_order_of_the_agent() {
     let only = [AgentAsk(1), AgentAsk(3), AgentAsk(4), Cred::Password];
     assert_eq!(tried_of(preferring(&[1, 4, 3], true)), only);
     assert_eq!(tried_of(preferring(&[], true)), [Cred::Password]);
+}
+
+/// OpenSSH offers certificates that the settings name before all keys, and signs with the plain
+/// key. `IdentitiesOnly` keeps back those of keys that are kept back.
+#[test]
+fn certificates_for_keys_of_the_agent_come_first() {
+    let listed: Vec<Identity> = [1, 2, 3, 4].map(identity).into();
+    let certificate = |key: usize| (vec![b'c', key as u8], identity(key).blob().to_vec());
+    let selected = |preferred: &[usize], only: bool, certificates: Vec<(Vec<u8>, Vec<u8>)>| {
+        let Offer::Agent(offer) = preferring(preferred, only) else { panic!() };
+        let offer = AgentOffer { certificates, ..Arc::into_inner(offer).unwrap() };
+        let selected = offer.select(&listed);
+        let name = |identity: &Identity| match identity.blob() {
+            [b'c', key] => format!("c{key}"),
+            blob => format!("k{}", (1..5).find(|key| self::identity(*key).blob() == blob).unwrap()),
+        };
+        selected.iter().map(name).collect::<Vec<_>>().join(" ")
+    };
+    let both = || vec![certificate(2), certificate(4), certificate(7)];
+    assert_eq!(selected(&[], false, both()), "c2 c4 k1 k2 k3 k4");
+    assert_eq!(selected(&[3, 4], false, both()), "k3 c2 c4 k4 k1 k2");
+    assert_eq!(selected(&[4, 3], false, both()), "c4 k4 c2 k3 k1 k2", "the key that the caller names");
+    assert_eq!(selected(&[3, 4], true, both()), "k3 c4 k4");
+    // A certificate that the agent holds is offered once.
+    let held = vec![(identity(3).blob().to_vec(), identity(2).blob().to_vec())];
+    assert_eq!(selected(&[], false, held), "k1 k2 k3 k4");
 }
 
 #[test]

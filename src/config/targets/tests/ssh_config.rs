@@ -146,6 +146,37 @@ fn each_certificate_goes_with_its_key() {
     assert_eq!(plan(&world.one("web1", &in_code, &config())), ["ask(certificate)", "ask"]);
 }
 
+/// The agent may hold the key of a certificate alone, whether or not there is a file for the key.
+#[test]
+fn certificates_are_for_keys_of_the_agent_too() {
+    let world = World::new();
+    write_private(&world.path("one.cert"), ONE_CERT);
+    write_private(&world.path("two.cert"), TWO_CERT);
+    std::fs::write(world.path("only.pub"), ONE_PUBLIC).unwrap();
+    let certificates = |text: &str| {
+        let target = world.file(&format!("IdentityAgent /a\nIdentitiesOnly yes\n{text}"), "web1");
+        let agent = target.profile.plan.iter().find_map(|offer| match offer {
+            Offer::Agent(agent) => Some(agent.certificates.len()),
+            _ => None,
+        });
+        agent.unwrap_or_default()
+    };
+    let all = world.file("IdentityAgent /a\nCertificateFile ~/two.cert\nCertificateFile ~/one.cert", "web1");
+    let Offer::Agent(agent) = &all.profile.plan[0] else { panic!("{:?}", plan(&all)) };
+    let keys: Vec<&[u8]> = agent.certificates.iter().map(|(_, key)| &**key).collect();
+    assert_eq!(keys.len(), 2);
+    assert_ne!(keys[0], keys[1]);
+    let file = "IdentityFile ~/one\n";
+    assert_eq!(certificates(file), 0);
+    assert_eq!(certificates(&format!("{file}CertificateFile ~/one.cert")), 1);
+    // Each key has one certificate, named or beside the key.
+    write_private(&world.path("one-cert.pub"), ONE_CERT);
+    assert_eq!(certificates(&format!("{file}CertificateFile ~/one.cert")), 1);
+    assert_eq!(certificates(file), 1);
+    std::fs::write(world.path("only-cert.pub"), ONE_CERT).unwrap();
+    assert_eq!(certificates("IdentityFile ~/only\n"), 1);
+}
+
 #[test]
 fn methods_are_chosen_and_ordered() {
     let world = World::new();

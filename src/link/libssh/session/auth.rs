@@ -205,7 +205,8 @@ impl SshSession {
             // The first pass ends with a refusal from the script, which libssh reports as an error.
             (sys::ssh_auth_e_SSH_AUTH_ERROR, Some(request)) if signature.is_none() => {
                 self.check_fatal()?;
-                Ok(Poll::Ready(AuthReply::ToSign(request)))
+                let damaged = || LinkError::new(LinkErrorKind::Other, "libssh's request to sign is damaged");
+                Ok(Poll::Ready(AuthReply::ToSign(identity.addressed(request).ok_or_else(damaged)?)))
             }
             (DENIED, _) if self.packets_read() == packets_begun => {
                 Ok(Poll::Ready(AuthReply::Unable(self.raw.error_text())))
