@@ -144,14 +144,19 @@ pub(super) fn hops<'a>(layers: &Layers<'a>) -> Result<Vec<Hop<'a>>, Error> {
                 // Invalid names have already been rejected.
                 let spec = hop.host.as_ref().ok()?;
                 let command = hop.config.proxy.own_command();
-                let hop = Hop::new(spec, layer.origin, Vec::new(), vec![config(hop)], layers.shared());
-                Some(Hop { command, ..hop })
+                // The client's settings precede OpenSSH's configuration, for proxies as for hosts.
+                let is_file = layers.file().is_some() && depth + 1 == layers.all.len();
+                let (before, after) =
+                    layers.shared().split_at(if is_file { layers.shared().len() } else { 0 });
+                let all = [before, &[config(hop)], after].concat();
+                Some(Hop { command, ..Hop::new(spec, layer.origin, Vec::new(), vec![config(hop)], all) })
             };
             return Ok(hops.iter().filter_map(hop).collect());
         }
         if let Some(Ok(spec)) = host {
             let (own, inherited) = (logins(layers.own()), logins(layers.shared()));
-            return Ok(vec![Hop::new(spec, layer.origin, own, inherited, layers.shared())]);
+            let all = [&*own, &inherited, layers.shared()].concat();
+            return Ok(vec![Hop::new(spec, layer.origin, own, inherited, all)]);
         }
     }
     check_idle(&logins(&layers.all))?;
@@ -164,12 +169,9 @@ pub(super) fn command<'a>(layers: &Layers<'a>) -> Option<Given<'a, &'a str>> {
     way.value.own_command().map(|text| way.map(|_| text))
 }
 
-/// The proxy settings that the host has for itself: in its own layers, or in OpenSSH's
-/// configuration if neither those nor the client name a proxy.
-fn own_way(layers: &Layers<'_>) -> Way {
-    let is_in_code = layers.own().iter().chain(layers.shared()).any(|layer| layer.config.proxy.leads());
-    let layer = layers.file().filter(|_| !is_in_code).or(layers.own().first());
-    layer.map(|layer| layer.config.proxy.clone()).unwrap_or_default()
+/// The proxy settings of a layer alone.
+fn way_of(layer: &Layer<'_>) -> HostConfig {
+    HostConfig { proxy: layer.config.proxy.clone(), ..HostConfig::default() }
 }
 
 fn check_idle(logins: &[Layer<'_>]) -> Result<(), Error> {
@@ -180,18 +182,14 @@ fn check_idle(logins: &[Layer<'_>]) -> Result<(), Error> {
 
 impl<'a> Hop<'a> {
     /// The login comes from the layers `own` and `inherited` only. All other settings come from
-    /// these layers or from `shared`, the layers of all hosts. The latter precede OpenSSH's
-    /// configuration, as they do for hosts.
+    /// `all`, which include these and the layers of all hosts.
     fn new(
         spec: &'a HostSpec,
         given: &'a Origin,
         own: Vec<Layer<'a>>,
         inherited: Vec<Layer<'a>>,
-        shared: &[Layer<'a>],
+        all: Vec<Layer<'a>>,
     ) -> Self {
-        let is_file = |layer: &&Layer<'a>| layer.config.from_ssh_config;
-        let (files, code): (Vec<_>, Vec<_>) = own.iter().chain(&inherited).partition(is_file);
-        let all = code.into_iter().chain(shared).chain(files).copied();
         let all = Layers::new(Some(spec), [], all);
         let of_login = Layers::new(Some(spec), own, inherited);
         let Settings { user, mut login, gssapi, .. } = of_login.settings();
@@ -221,6 +219,8 @@ pub(super) struct Ways {
 struct KnownWay {
     /// A host with these proxies, which are looked up in its settings and the client's.
     host: Arc<Listed>,
+    /// The layer of OpenSSH's configuration, if that names the proxies.
+    file: Option<Arc<HostConfig>>,
     /// The proxy is this many hops away.
     hops: usize,
     proxy: Weak<Target>,
@@ -237,7 +237,8 @@ impl Ways {
     pub fn find(&self, hops: &[Hop<'_>], client: &HostConfig) -> Option<Arc<Target>> {
         let leads = |known: &KnownWay| {
             let proxy = known.proxy.upgrade()?;
-            let layers = Layers::of_host(&known.host, &Origin::Client, client, None);
+            let file = known.file.as_deref().map(|config| Layer { origin: &Origin::Client, config });
+            let layers = Layers::of_host(&known.host, &Origin::Client, client, file);
             (self::hops(&layers).ok()?.get(..known.hops)? == hops).then_some(proxy)
         };
         self.proxies.find(&hops, leads)
@@ -251,9 +252,12 @@ impl Ways {
     /// Adds the last of these proxies, which are on the way to the host with these layers.
     pub fn insert(&mut self, hops: &[Hop<'_>], spec: &HostSpec, layers: &Layers<'_>, proxy: &Arc<Target>) {
         // The host may be removed long before the proxy, and its other settings with it.
-        let config = HostConfig { proxy: own_way(layers), ..HostConfig::default() };
-        let host = Arc::new(Listed::new(spec.clone(), config));
-        self.proxies.insert(&hops, KnownWay { host, hops: hops.len(), proxy: Arc::downgrade(proxy) });
+        let own = layers.own().first().map(way_of).unwrap_or_default();
+        let host = Arc::new(Listed::new(spec.clone(), own));
+        // Proxies that code names need nothing of OpenSSH's configuration.
+        let is_in_code = layers.own().iter().chain(layers.shared()).any(|layer| layer.config.proxy.leads());
+        let file = layers.file().filter(|_| !is_in_code).map(|layer| Arc::new(way_of(layer)));
+        self.proxies.insert(&hops, KnownWay { host, file, hops: hops.len(), proxy: Arc::downgrade(proxy) });
     }
 
     /// Makes this command lead to the target, whose names become parts of it.
