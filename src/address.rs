@@ -4,7 +4,53 @@
 //! files and pinned under one name, as in OpenSSH (`resolve_canonicalize`).
 
 use std::borrow::Cow;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+
+/// The addresses of this machine that connections are made from: at most one of each family. Ports
+/// are 0.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub(crate) struct LocalAddresses {
+    v4: Option<SocketAddrV4>,
+    /// With the scope of a link-local address.
+    v6: Option<SocketAddrV6>,
+}
+
+impl LocalAddresses {
+    /// The first of each family.
+    pub(crate) fn new(addresses: impl IntoIterator<Item = SocketAddr>) -> Self {
+        let mut local = Self::default();
+        for address in addresses {
+            match address {
+                SocketAddr::V4(v4) => local.v4 = local.v4.or(Some(v4)),
+                SocketAddr::V6(v6) => local.v6 = local.v6.or(Some(v6)),
+            }
+        }
+        local
+    }
+
+    pub(crate) fn has_v4(&self) -> bool {
+        self.v4.is_some()
+    }
+
+    pub(crate) fn has_v6(&self) -> bool {
+        self.v6.is_some()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// The address from which to connect to `peer`.
+    pub(crate) fn towards(&self, peer: SocketAddr) -> io::Result<SocketAddr> {
+        let own = match peer {
+            SocketAddr::V4(_) => self.v4.map(Into::into),
+            SocketAddr::V6(_) => self.v6.map(Into::into),
+        };
+        let text = "there is no local address of this family to connect from";
+        own.ok_or_else(|| io::Error::new(io::ErrorKind::AddrNotAvailable, text))
+    }
+}
 
 /// Parses a literal address: IPv4 in any form of `inet_aton` (`127.1`, `0x7f000001`), or IPv6 with
 /// or without a zone (RFC 4007 section 11), which is the second part of the result. `None` if the

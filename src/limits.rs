@@ -1,7 +1,11 @@
 //! All fixed limits of the library, each with the reason for its value. A turn is one round of the
 //! event loop. A visit is one step of one host's session within a turn.
 
+mod rekeys;
+
 use std::time::Duration;
+
+pub use rekeys::*;
 
 /// Default number of hosts that may be connecting or starting a command at the same time
 /// (parallel-ssh: `pool_size=100`).
@@ -101,24 +105,6 @@ pub const RECORD_LOCK_WAIT: Duration = Duration::from_secs(10);
 /// Bytes of replies that libssh may buffer for a host that sends requests without reading the
 /// replies. The replies to a burst of 10,000 requests take 0.4 to 0.8 MiB.
 pub const ANSWERS_UNREAD: u64 = 1024 * 1024;
-
-/// A new key exchange is legitimate after this many bytes, both directions together. Cautious
-/// servers rekey every 64 KiB (sshd: `RekeyLimit`), most every gibibyte.
-pub const REKEY_TRAFFIC: u64 = 32 * 1024;
-
-/// A new key exchange is also legitimate once this much time has passed since the last one,
-/// whatever the traffic. RFC 4253 section 9 recommends an hour.
-pub const REKEY_PAUSE: Duration = Duration::from_secs(60);
-
-/// How many suspicious key exchanges are allowed in a row. A key exchange is suspicious if neither
-/// [`REKEY_TRAFFIC`] nor [`REKEY_PAUSE`] makes it legitimate. Each costs 0.3 ms of CPU or more.
-pub const REKEYS_IN_A_ROW: u32 = 10;
-
-/// How many suspicious key exchanges are allowed within [`REKEY_WINDOW`]: one a second.
-pub const REKEYS_PER_WINDOW: usize = 30;
-
-/// See [`REKEYS_PER_WINDOW`].
-pub const REKEY_WINDOW: Duration = Duration::from_secs(30);
 
 /// Longest packet on the wire during a key exchange and after the login. Implementations must
 /// accept 35,000 bytes (RFC 4253 section 6.1). libssh accepts 256 KiB, and a packet of that size
@@ -323,6 +309,9 @@ pub const SCRYPT_BYTES: u128 = 64 * 1024 * 1024;
 /// login can fail with a clear error. The maximum is OpenSSH's. One signature with a key of that
 /// size blocks the thread for 0.2 s.
 pub const RSA_BITS: std::ops::RangeInclusive<usize> = 512..=16_384;
+
+/// The sizes in bits that can be required of RSA keys. OpenSSH requires no fewer, and uses no more.
+pub const REQUIRED_RSA_SIZE: std::ops::RangeInclusive<u16> = 1024..=16_384;
 
 /// Longest public exponent of an RSA key, in bits (FIPS 186-5 section 5.1). Nearly all have 17.
 pub const RSA_EXPONENT_BITS: usize = 256;

@@ -195,11 +195,8 @@ impl ParallelClient {
         command: impl Into<Command>,
         options: ReadOptions,
     ) -> Result<Vec<InteractiveShell>, Error> {
-        let command = command.into();
-        let on_terminal = command.on_terminal();
-        let outputs = self.start(command, options)?;
-        let open = |output: &HostOutput| InteractiveShell::new(output.clone(), on_terminal);
-        let shells = outputs.iter().map(open).collect();
+        let outputs = self.start(command.into(), options)?;
+        let shells = outputs.iter().cloned().map(InteractiveShell::new).collect();
         await_start(&outputs, options)?;
         Ok(shells)
     }

@@ -56,14 +56,13 @@ const EXIT: &[u8] = b"exit\n";
 #[must_use = "a shell is closed when it is dropped"]
 pub struct InteractiveShell {
     output: HostOutput,
-    on_terminal: bool,
     /// Whether the shell gets no more commands.
     is_closed: AtomicBool,
 }
 
 impl InteractiveShell {
-    pub(super) fn new(output: HostOutput, on_terminal: bool) -> Self {
-        Self { output, on_terminal, is_closed: AtomicBool::new(false) }
+    pub(super) fn new(output: HostOutput) -> Self {
+        Self { output, is_closed: AtomicBool::new(false) }
     }
 
     /// The output of the shell, which can be cloned and outlive the shell (parallel-ssh:
@@ -112,11 +111,14 @@ impl InteractiveShell {
         if self.is_closed.swap(true, Ordering::Relaxed) {
             return;
         }
-        if !self.on_terminal {
+        let (mut fleet, id) = (self.output.fleet().lock(), self.output.id());
+        let (on_terminal, unsent) =
+            fleet.command(id).map_or((false, 0), |command| (command.on_terminal(), command.unsent()));
+        if !on_terminal {
+            drop(fleet);
             return self.output.stdin().close();
         }
-        let (mut fleet, id) = (self.output.fleet().lock(), self.output.id());
-        if fleet.command(id).is_some_and(|command| command.unsent() + EXIT.len() <= limits::STDIN_QUEUE) {
+        if unsent + EXIT.len() <= limits::STDIN_QUEUE {
             // If this fails, the shell has ended.
             let _ = fleet.write_stdin(id, EXIT);
         }

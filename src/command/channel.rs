@@ -22,7 +22,7 @@ use crate::limits;
 /// let command = Command::new("top -b -n 1").pty(Pty::default().term("vt100").size(132, 50));
 /// # let _ = command;
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[must_use]
 pub struct Pty {
     term: String,
@@ -50,11 +50,11 @@ impl Pty {
         self
     }
 
-    fn to_request(&self) -> Result<ChannelRequest, Error> {
+    pub(crate) fn to_request(&self) -> Result<ChannelRequest, ConfigProblem> {
         let Self { term, columns, rows } = self;
         if *columns == 0 || *rows == 0 {
             let allowed = "at least 1 column and 1 row";
-            return Err(ConfigProblem::OutOfRange { setting: "Pty::size", allowed }.of_command());
+            return Err(ConfigProblem::OutOfRange { setting: "Pty::size", allowed });
         }
         match CString::new(term.as_str()) {
             Ok(term) if !term.is_empty() && term.as_bytes().len() <= limits::NAME_BYTES => {
@@ -64,8 +64,7 @@ impl Pty {
                 setting: "Pty::term",
                 value: term.clone(),
                 problem: format!("must have 1 to {} bytes, none of them NUL", limits::NAME_BYTES),
-            }
-            .of_command()),
+            }),
         }
     }
 }
@@ -73,7 +72,8 @@ impl Pty {
 /// Settings of a command's channel.
 #[derive(Debug, Clone, Default)]
 pub(super) struct ChannelSettings {
-    pty: Option<Pty>,
+    /// `None` leaves the terminal to the host's setting; `Some(None)` means no terminal.
+    pty: Option<Option<Pty>>,
     pub(super) env: Vec<Variable>,
     pub(super) ignore_refused_env: bool,
     time_limit: Option<Duration>,
@@ -85,10 +85,11 @@ impl ChannelSettings {
     /// OpenSSH's client.
     pub(super) fn to_options(&self) -> Result<RunOptions, Error> {
         ConfigProblem::check_limit("time_limit", self.time_limit).map_err(ConfigProblem::of_command)?;
-        let pty = self.pty.iter().map(Pty::to_request);
-        let env = self.env.iter().map(|variable| variable.to_request().map_err(ConfigProblem::of_command));
+        let pty = self.pty.iter().flatten().map(Pty::to_request);
+        let setup = pty.chain(self.env.iter().map(Variable::to_request));
         Ok(RunOptions {
-            setup: pty.chain(env).collect::<Result<_, _>>()?,
+            setup: setup.collect::<Result<_, _>>().map_err(ConfigProblem::of_command)?,
+            pty_of_host: self.pty.is_none(),
             ignore_refused_env: self.ignore_refused_env,
             time_limit: self.time_limit,
             wait_for_channel: self.wait_for_channel,
@@ -98,8 +99,10 @@ impl ChannelSettings {
 }
 
 impl Command {
-    /// Whether the command gets a terminal (parallel-ssh: `use_pty`). The terminal is that of
-    /// [`Pty::default`], unless [`pty`](Self::pty) sets another. Default: `false`.
+    /// Whether the command gets a terminal, whatever the settings of its hosts say (parallel-ssh:
+    /// `use_pty`). The terminal is that of [`Pty::default`], unless [`pty`](Self::pty) sets another.
+    /// Default: the host's setting ([`HostConfig::pty`](crate::HostConfig::pty)), which is no
+    /// terminal by default.
     ///
     /// A terminal has one output stream: standard error arrives as standard output, lines end with
     /// `\r\n`, and input is echoed. When the channel closes, the host sends SIGHUP to the processes
@@ -115,23 +118,19 @@ impl Command {
     /// # let _ = command;
     /// ```
     pub fn use_pty(mut self, on: bool) -> Self {
-        self.channel.pty = on.then(|| self.channel.pty.take().unwrap_or_default());
+        self.channel.pty = Some(on.then(|| self.channel.pty.take().flatten().unwrap_or_default()));
         self
     }
 
-    /// The terminal that the command gets; see [`use_pty`](Self::use_pty). Default: none.
+    /// The terminal that the command gets; see [`use_pty`](Self::use_pty). Default: the host's
+    /// setting.
     ///
     /// # Errors
     /// When the command is started, [`Error::Config`] is returned if the number of columns or rows
     /// is 0, or if the terminal type is empty, contains a NUL byte, or has more than 256 bytes.
     pub fn pty(mut self, pty: Pty) -> Self {
-        self.channel.pty = Some(pty);
+        self.channel.pty = Some(Some(pty));
         self
-    }
-
-    /// Whether the command gets a terminal.
-    pub(crate) fn on_terminal(&self) -> bool {
-        self.channel.pty.is_some()
     }
 
     /// How long the command may run, from the moment the host accepts it. Default: `None`, which

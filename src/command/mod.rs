@@ -3,6 +3,7 @@
 mod args;
 mod channel;
 mod env;
+mod login_program;
 mod program;
 mod request;
 mod signal;
@@ -21,6 +22,7 @@ pub use self::args::{HostArg, HostArgs};
 use self::channel::ChannelSettings;
 pub use self::channel::Pty;
 pub(crate) use self::env::Variable;
+pub(crate) use self::login_program::LoginProgram;
 pub(crate) use self::request::{ChannelRequest, OutputOptions, Program, Request, RunOptions};
 pub use self::signal::Signal;
 pub(crate) use self::sudo::{Found, SudoLogin, SudoMark};

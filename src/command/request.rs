@@ -1,10 +1,11 @@
 //! What a host is asked to run, and how.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::login_program::LoginProgram;
 use super::sudo::SudoLogin;
 use crate::error::ChannelProblem;
 use crate::output::stdin::Input;
@@ -19,7 +20,7 @@ pub(crate) struct Request {
 }
 
 /// What kind of program the server is asked to start (RFC 4254 section 6.5).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Program {
     /// `exec`: a command line, which the login shell runs.
     Command,
@@ -41,14 +42,30 @@ impl Program {
 }
 
 impl Request {
-    /// The problem if the server does not start the program. `text` is what is known about the
+    /// What a host is asked to start, if it has this program in place of the login shell.
+    pub fn on_host<'a>(&'a self, login_program: Option<&'a LoginProgram>) -> (Program, &'a CStr) {
+        match login_program {
+            Some(LoginProgram { program, text }) if self.program == Program::Shell => (*program, text),
+            _ => (self.program, &self.text),
+        }
+    }
+
+    /// The problem if the server does not start the program. `reason` is what is known about the
     /// reason.
-    pub fn refused(&self, text: String) -> ChannelProblem {
-        match self.program {
-            Program::Command => ChannelProblem::ExecRefused(text),
-            Program::Shell => ChannelProblem::ShellRefused(text),
-            Program::Subsystem => {
-                ChannelProblem::SubsystemRefused { name: self.text.to_string_lossy().into_owned(), text }
+    pub fn refused(&self, reason: String) -> ChannelProblem {
+        self.program.refused(&self.text, reason)
+    }
+}
+
+impl Program {
+    /// The problem if the server does not start this program with this text. `reason` is what is
+    /// known about the reason.
+    pub fn refused(self, text: &CStr, reason: String) -> ChannelProblem {
+        match self {
+            Self::Command => ChannelProblem::ExecRefused(reason),
+            Self::Shell => ChannelProblem::ShellRefused(reason),
+            Self::Subsystem => {
+                ChannelProblem::SubsystemRefused { name: text.to_string_lossy().into_owned(), text: reason }
             }
         }
     }
@@ -66,6 +83,8 @@ impl fmt::Debug for Request {
 pub(crate) struct RunOptions {
     /// The channel requests that are sent before the command, in this order.
     pub setup: Vec<ChannelRequest>,
+    /// Whether the command gets the terminal of the host's settings, if they have one.
+    pub pty_of_host: bool,
     /// Whether the command runs without the environment variables that the server refuses.
     pub ignore_refused_env: bool,
     /// How long the command may run after the host has accepted it.
@@ -80,11 +99,13 @@ pub(crate) struct RunOptions {
     pub sudo: Option<SudoLogin>,
 }
 
-/// By default, the input is open, and nothing else is set.
+/// By default, the input is open, the host's settings decide about a terminal, and nothing else is
+/// set.
 impl Default for RunOptions {
     fn default() -> Self {
         Self {
             setup: Vec::new(),
+            pty_of_host: true,
             ignore_refused_env: false,
             time_limit: None,
             wait_for_channel: false,
@@ -99,11 +120,6 @@ impl RunOptions {
     /// Whether something may be written to the command: its input, or the password for `sudo`.
     pub fn may_write(&self) -> bool {
         !self.input.is_empty() || self.sudo.is_some()
-    }
-
-    /// Whether the command has a terminal, so that standard error arrives as standard output.
-    pub fn on_terminal(&self) -> bool {
-        self.setup.iter().any(|request| matches!(request, ChannelRequest::Pty { .. }))
     }
 }
 

@@ -117,6 +117,15 @@ settings! { HostConfig, FleetBuilder.client, ClientBuilder.fleet; {
     /// that, remove the two others for RSA keys from the list. libssh has no `ssh-dss`.
     pubkey_algorithms(list: impl Into<String>) =>
         |config| config.algorithms[AlgorithmKind::UserKey as usize] = Some(list.into());
+
+    /// How many bits the RSA keys of hosts and users must have (OpenSSH: `RequiredRSASize`). From
+    /// 1,024 to 16,384. Default: 1,024, or 2,048 if OpenSSL is in FIPS mode.
+    ///
+    /// A host that shows a shorter key fails with
+    /// [`HostKeyProblem::TooShort`](crate::hostkey::HostKeyProblem::TooShort). A shorter key of the
+    /// user, from a file or the ssh-agent, is not offered, and
+    /// [`AuthProblem::Unable`](crate::error::AuthProblem::Unable) says so.
+    required_rsa_size(bits: u16) => |config| config.required_rsa_size = Some(bits);
 }}
 
 settings! { @pass Proxy.config {
@@ -140,6 +149,10 @@ settings! { @pass Proxy.config {
 
     /// The types of keys and certificates to log in with. Default: the client's setting.
     pubkey_algorithms(list: impl Into<String>);
+
+    /// How many bits the RSA keys of the proxy and its user must have. Default: the client's
+    /// setting.
+    required_rsa_size(bits: u16);
 }}
 
 /// The lists that apply to a host.
@@ -149,6 +162,7 @@ pub(super) struct Choices<'a> {
     pub lists: [Option<Given<'a, &'a str>>; AlgorithmKind::ALL.len()],
     /// `None` unless post-quantum key exchanges are required.
     pub post_quantum: Option<Given<'a, bool>>,
+    pub rsa_bits_min: Option<u16>,
 }
 
 impl Choices<'_> {
@@ -168,6 +182,7 @@ impl Choices<'_> {
             ciphers: c_list(AlgorithmKind::Cipher)?,
             macs: c_list(AlgorithmKind::Mac)?,
             user_keys: has_user_keys.then(|| c_list(AlgorithmKind::UserKey)).transpose()?,
+            rsa_bits_min: self.rsa_bits_min,
         })
     }
 

@@ -1,17 +1,18 @@
 //! The settings of a single host, and how they combine with the client's settings.
 
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use socket2::SockAddr;
 
+use super::bind::Bind;
+use super::commands::CommandChoice;
 use super::credentials::{Hidden, KeySource};
 use super::host_keys::HostKeySettings;
 use super::layers::GssapiSettings;
 use super::settings::settings;
 use super::way::Way;
-use crate::command::Variable;
+use crate::command::{Program, Pty, Variable};
 use crate::credential::Responder;
 use crate::error::{AuthMethod, ConfigProblem, Error, Origin};
 use crate::host::{AddressFamily, check_host, check_user};
@@ -62,6 +63,9 @@ use crate::session::RetryPolicy;
 /// | [`responder`](Self::responder) | | none | |
 /// | [`kex_algorithms`](Self::kex_algorithms), [`host_key_algorithms`](Self::host_key_algorithms), [`ciphers`](Self::ciphers), [`macs`](Self::macs), [`pubkey_algorithms`](Self::pubkey_algorithms) | lists of names | see each | |
 /// | [`require_post_quantum`](Self::require_post_quantum) | | `false` | |
+/// | [`required_rsa_size`](Self::required_rsa_size) | bits | 1,024 | |
+/// | [`rekey_bytes`](Self::rekey_bytes) | bytes | what the cipher needs | |
+/// | [`rekey_time`](Self::rekey_time) | [`Duration`] | none | |
 /// | [`host_keys`](Self::host_keys) | [`HostKeyPolicy`](crate::hostkey::HostKeyPolicy) | strict | |
 /// | [`known_hosts`](Self::known_hosts), [`no_known_hosts`](Self::no_known_hosts) | | the four default files | |
 /// | [`revoked_host_keys`](Self::revoked_host_keys) | | none | |
@@ -72,7 +76,7 @@ use crate::session::RetryPolicy;
 /// | [`retry_backoff`](Self::retry_backoff) | [`Duration`] | that of `retry` | |
 /// | [`address_family`](Self::address_family) | [`AddressFamily`] | any | `ipv6_only` |
 /// | [`attempt_delay`](Self::attempt_delay) | [`Duration`] | off | |
-/// | [`bind_address`](Self::bind_address) | [`IpAddr`] | the system's choice | |
+/// | [`bind_address`](Self::bind_address), [`bind_name`](Self::bind_name), [`bind_interface`](Self::bind_interface) | | the system's choice | |
 /// | [`compress`](Self::compress) | | `false` | `compress` |
 /// | [`spare_channel`](Self::spare_channel) | | `false` | |
 /// | [`keepalive`](Self::keepalive) | [`Duration`] | off | `keepalive_seconds` |
@@ -90,6 +94,8 @@ use crate::session::RetryPolicy;
 /// | [`proxy_password`](Self::proxy_password) | | none | `proxy_password` |
 /// | [`proxy_key_file`](Self::proxy_key_file) | | none | `proxy_pkey` |
 /// | [`env`](Self::env) | names and values | none | |
+/// | [`pty`](Self::pty) | [`Pty`](crate::config::Pty) | none | |
+/// | [`remote_command`](Self::remote_command), [`remote_subsystem`](Self::remote_subsystem) | | the login shell | |
 /// | [`alias`](Self::alias) | | none | `alias` |
 /// | [`hostname`](Self::hostname), [`host_key_alias`](Self::host_key_alias) | | the host in the list | |
 ///
@@ -143,14 +149,17 @@ pub struct HostConfig {
     /// One list for each kind of algorithm.
     pub(super) algorithms: [Option<String>; AlgorithmKind::ALL.len()],
     pub(super) require_post_quantum: Option<bool>,
+    pub(super) required_rsa_size: Option<u16>,
     pub(super) retry: Option<RetryPolicy>,
     pub(super) attempts: Option<u32>,
     pub(super) retry_delay: Option<Duration>,
     pub(super) retry_backoff: Option<Option<Duration>>,
     pub(super) family: Option<AddressFamily>,
     pub(super) attempt_delay: Option<Option<Duration>>,
-    pub(super) bind_address: Option<IpAddr>,
+    pub(super) bind: Option<Bind>,
     pub(super) compress: Option<bool>,
+    pub(super) rekey_bytes: Option<Option<u64>>,
+    pub(super) rekey_time: Option<Option<Duration>>,
     pub(super) spare_channel: Option<bool>,
     pub(super) keepalive: Option<Option<Duration>>,
     pub(super) keepalive_max_missed: Option<u32>,
@@ -165,6 +174,9 @@ pub struct HostConfig {
     pub(super) hostname: Option<String>,
     pub(super) host_key_alias: Option<String>,
     pub(super) env: Option<Vec<Variable>>,
+    pub(super) pty: Option<Option<Pty>>,
+    /// What runs in place of the login shell.
+    pub(super) login_program: Option<(Program, String)>,
     /// Whether these settings come from OpenSSH's configuration, which is less strict than code:
     /// what cannot be used is skipped.
     pub(super) from_ssh_config: bool,
@@ -201,12 +213,18 @@ impl HostConfig {
 
     fn check_values(&self) -> Result<(), ConfigProblem> {
         let is_short = self.attempt_delay.flatten().is_some_and(|delay| delay < limits::ATTEMPT_DELAY_MIN);
+        let is_narrow = self.required_rsa_size.is_some_and(|bits| !limits::REQUIRED_RSA_SIZE.contains(&bits));
+        let is_hasty = self.rekey_bytes.flatten().is_some_and(|bytes| bytes < limits::REKEY_BYTES_MIN);
+        let is_odd = self.rekey_time.flatten().is_some_and(|time| !limits::REKEY_TIME.contains(&time));
         let ranges = [
             ("port", self.port == Some(0), "1 to 65535"),
             ("max_attempts", self.attempts == Some(0), "at least 1"),
             ("keepalive_max_missed", self.keepalive_max_missed == Some(0), "at least 1"),
             ("kdf_rounds_max", self.kdf_rounds_max == Some(0), "at least 1"),
             ("attempt_delay", is_short, "at least 10 ms, or None"),
+            ("required_rsa_size", is_narrow, "1024 to 16384"),
+            ("rekey_bytes", is_hasty, "at least 65536, or None"),
+            ("rekey_time", is_odd, "1 second to 24 days, or None"),
         ];
         if let Some((setting, _, allowed)) = ranges.into_iter().find(|(_, is_wrong, _)| *is_wrong) {
             return Err(ConfigProblem::OutOfRange { setting, allowed });
@@ -240,7 +258,13 @@ impl HostConfig {
             let Some(path) = path else { continue };
             SockAddr::unix(path).map_err(|e| invalid(setting, &path.display().to_string(), e.to_string()))?;
         }
-        self.env.iter().flatten().try_for_each(|variable| variable.to_request().map(|_| ()))?;
+        let commands = CommandChoice {
+            env: self.env.as_deref(),
+            pty: self.pty.as_ref().and_then(Option::as_ref),
+            login_program: self.login_program.as_ref(),
+        };
+        commands.setup(false)?;
+        commands.login_program()?;
         for (setting, secret) in [("password", &self.password), ("passphrase", &self.passphrase)] {
             if secret.as_ref().is_some_and(Hidden::has_nul) {
                 return Err(ConfigProblem::Unusable { setting, problem: "contains a NUL byte" });

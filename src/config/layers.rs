@@ -8,16 +8,18 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::algorithms::Choices;
+use super::bind::Bind;
+use super::commands::CommandChoice;
 use super::credentials::{AgentSocket, Hidden, Interactive, KeySource, Login};
 use super::file_lists::{FileLists, Identities};
 use super::host_config::HostConfig;
 use super::host_keys::HostKeyChoice;
 use super::list::Listed;
-use crate::command::Variable;
 use crate::credential::Opener;
 use crate::error::{ConfigProblem, Error, Origin};
-use crate::host::{AddressFamily, HostSpec};
+use crate::host::HostSpec;
 use crate::limits;
+use crate::link::RekeyLimit;
 use crate::link::algorithms::AlgorithmKind;
 use crate::session::{Connection, Keepalive, RetryPolicy};
 
@@ -97,10 +99,11 @@ pub(super) struct Settings<'a> {
     pub host_keys: HostKeyChoice<'a>,
     pub guard_passwords: bool,
     pub connection: Connection,
+    pub bind: Option<Given<'a, &'a Bind>>,
     pub agent_socket: AgentSocket<'a>,
     /// `None` if the agent is not forwarded.
     pub forward_agent: Option<Forwarding<'a>>,
-    pub env: Option<&'a [Variable]>,
+    pub commands: CommandChoice<'a>,
     pub timeout: Option<Duration>,
     pub connect_timeout: Option<Duration>,
     pub stop_grace: Duration,
@@ -224,9 +227,10 @@ impl<'a> Layers<'a> {
             host_keys: self.host_keys(),
             guard_passwords: self.value(|config| config.guard_passwords).unwrap_or(true),
             connection: self.connection(),
+            bind: self.first(|config| config.bind.as_ref()),
             agent_socket: self.agent_socket(),
             forward_agent: self.forwarding(),
-            env: self.value(|config| config.env.as_deref()),
+            commands: self.commands(),
             timeout,
             connect_timeout: self.value(|config| config.connect_timeout).unwrap_or(timeout),
             stop_grace: self.value(|config| config.stop_grace).unwrap_or(limits::STOP_GRACE),
@@ -244,18 +248,18 @@ impl<'a> Layers<'a> {
         on.then_some(GssapiSettings { server, client, delegate })
     }
 
+    /// Without the local addresses, which have to be looked up.
     fn connection(&self) -> Connection {
-        let bind = self.value(|config| config.bind_address);
-        let family = self.value(|config| config.family).unwrap_or_default();
-        let of_bind =
-            bind.map(|address| if address.is_ipv4() { AddressFamily::V4 } else { AddressFamily::V6 });
         Connection {
             retry: self.retry(),
-            // A socket that is bound to an address cannot reach the other family.
-            family: of_bind.filter(|_| !family.is_exclusive()).unwrap_or(family),
-            bind,
+            family: self.value(|config| config.family).unwrap_or_default(),
+            bind: None,
             attempt_delay: self.value(|config| config.attempt_delay).flatten(),
             compress: self.value(|config| config.compress).unwrap_or(false),
+            rekey: RekeyLimit {
+                bytes: self.value(|config| config.rekey_bytes).flatten(),
+                time: self.value(|config| config.rekey_time).flatten(),
+            },
             spare_channel: self.value(|config| config.spare_channel).unwrap_or(false),
             keepalive: self.value(|config| config.keepalive).flatten().map(|interval| Keepalive {
                 interval,
@@ -266,10 +270,19 @@ impl<'a> Layers<'a> {
         }
     }
 
+    fn commands(&self) -> CommandChoice<'a> {
+        CommandChoice {
+            env: self.value(|config| config.env.as_deref()),
+            pty: self.value(|config| config.pty.as_ref()).and_then(Option::as_ref),
+            login_program: self.value(|config| config.login_program.as_ref()),
+        }
+    }
+
     fn algorithms(&self) -> Choices<'a> {
         let list = |kind| self.first(|config| config.algorithms[kind as usize].as_deref());
         let post_quantum = self.first(|config| config.require_post_quantum).filter(|given| given.value);
-        Choices { lists: AlgorithmKind::ALL.map(list), post_quantum }
+        let rsa_bits_min = self.value(|config| config.required_rsa_size);
+        Choices { lists: AlgorithmKind::ALL.map(list), post_quantum, rsa_bits_min }
     }
 
     /// The policy in the most specific layer that has one, changed by the settings of single values
@@ -391,6 +404,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::command::Pty;
     use crate::host::AddressFamily;
     use crate::hostkey::HostKeyPolicy;
 
@@ -428,6 +442,9 @@ mod tests {
             .macs(name)
             .pubkey_algorithms(name)
             .require_post_quantum(true)
+            .required_rsa_size(1024 + number as u16)
+            .rekey_bytes(limits::REKEY_BYTES_MIN * u64::from(number))
+            .rekey_time(SECOND * number)
             .max_attempts(number)
             .retry_delay(SECOND * number)
             .retry_backoff(SECOND * number)
@@ -439,6 +456,9 @@ mod tests {
             .keepalive(SECOND * number)
             .keepalive_max_missed(number)
             .timeout(SECOND * number)
+            .env([(name, name)])
+            .pty(Pty::default().term(name))
+            .remote_command(name)
             .stop_grace(SECOND * number)
             .close_timeout(SECOND * number)
             .read_timeout(SECOND * number)

@@ -2,8 +2,10 @@
 
 mod agent_key;
 mod algorithms;
+mod bind;
 mod builder;
 mod certificates;
+mod commands;
 mod credentials;
 mod file_lists;
 pub(crate) mod host_config;

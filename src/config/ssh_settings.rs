@@ -1,15 +1,17 @@
 //! Which settings the options of OpenSSH's configuration make.
 
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::bind::Bind;
 use super::host_config::HostConfig;
 use super::host_keys::HostKeySettings;
 use super::library::LibraryFacts;
 use super::ssh_file::ResolvedHost;
+use crate::command::{Program, Pty};
 use crate::error::AuthMethod;
 use crate::hostkey::{HostKeyPolicy, default_files, glob_matches};
+use crate::limits;
 use crate::link::algorithms::AlgorithmKind;
 use crate::link::engine;
 use crate::ssh_config::{
@@ -21,8 +23,11 @@ use crate::ssh_config::{
 const METHODS: [AuthMethod; 4] =
     [AuthMethod::Gssapi, AuthMethod::PublicKey, AuthMethod::Password, AuthMethod::KeyboardInteractive];
 
-const COMMANDS: &str = "commands are given by the program";
-const REKEYS: &str = "keys are exchanged again when libssh does that";
+const LOGIN_SHELLS: &str = "a command that is given runs instead of it, which replaces login shells only";
+const SUBSYSTEMS: &str = "a command that is given is a command line, unless the program asks for a subsystem";
+const NO_SESSION: &str = "the program decides what runs";
+const NO_TERMINAL: &str = "it asks for a terminal where ssh runs on one; force does so here";
+const REKEYS: &str = "keys are exchanged after 64 KiB at the earliest";
 
 /// The settings of a host, except for the proxies.
 pub(super) fn converted(
@@ -43,8 +48,10 @@ pub(super) fn converted(
     conversion.methods();
     conversion.gssapi();
     conversion.algorithms()?;
+    conversion.keys_in_use();
     conversion.connection();
     conversion.environment();
+    conversion.commands();
     conversion.without_effect();
     Ok(ResolvedHost { config: conversion.config, ignored: conversion.ignored })
 }
@@ -237,6 +244,23 @@ impl Conversion<'_> {
         Ok((!usable.is_empty()).then(|| format!("{sign}{usable}")))
     }
 
+    /// How long RSA keys must be, and how long session keys are used.
+    fn keys_in_use(&mut self) {
+        let SshSettings { required_rsa_size, rekey_bytes, rekey_time, .. } = self.settings;
+        // OpenSSH raises smaller values to its default, and accepts no longer keys.
+        let bits = required_rsa_size.as_ref().map(|bits| u16::try_from(bits.value).unwrap_or(u16::MAX));
+        let (min, max) = limits::REQUIRED_RSA_SIZE.into_inner();
+        self.config.required_rsa_size = bits.map(|bits| bits.clamp(min, max));
+        if let Some(Sourced { value: bytes @ 1.., source }) = rekey_bytes {
+            self.config.rekey_bytes = Some(Some((*bytes).max(limits::REKEY_BYTES_MIN)));
+            if *bytes < limits::REKEY_BYTES_MIN {
+                self.ignore("rekeylimit", &bytes.to_string(), source, REKEYS);
+            }
+        }
+        let time = value(rekey_time).filter(|time| !time.is_zero());
+        self.config.rekey_time = time.map(|time| Some(time.min(*limits::REKEY_TIME.end())));
+    }
+
     fn connection(&mut self) {
         let limit = |time: Duration| (!time.is_zero()).then_some(time);
         self.config.family = value(&self.settings.address_family);
@@ -246,12 +270,10 @@ impl Conversion<'_> {
         self.config.keepalive = value(&self.settings.server_alive_interval).map(limit);
         self.config.keepalive_max_missed =
             value(&self.settings.server_alive_count_max).filter(|count| *count > 0);
-        if let Some(name) = &self.settings.bind_address {
-            match name.parse::<IpAddr>() {
-                Ok(address) => self.config.bind_address = Some(address),
-                Err(_) => self.ignore("bindaddress", name, &name.source, "it has to be an IP address"),
-            }
-        }
+        // As in OpenSSH, an address precedes an interface, whichever comes first.
+        let interface = self.settings.bind_interface.as_ref().map(|name| Bind::Interface(name.value.clone()));
+        let name = self.settings.bind_address.as_ref().map(|name| Bind::Name(name.value.clone()));
+        self.config.bind = name.or(interface);
     }
 
     /// `SetEnv` comes after `SendEnv`, as in OpenSSH.
@@ -274,26 +296,41 @@ impl Conversion<'_> {
         }
     }
 
+    fn commands(&mut self) {
+        let SshSettings { request_tty, remote_command, session_type, .. } = self.settings;
+        if let Some(Sourced { value, source }) = request_tty {
+            match value {
+                TtyRequest::Force => self.config.pty = Some(Some(Pty::default())),
+                TtyRequest::Yes => self.ignore("requesttty", "yes", source, NO_TERMINAL),
+                // Without a local terminal, both mean that there is none on the host.
+                TtyRequest::No | TtyRequest::Auto => {}
+            }
+        }
+        let kind = value(session_type).unwrap_or(SessionKind::Default);
+        let program = if kind == SessionKind::Subsystem { Program::Subsystem } else { Program::Command };
+        if let Some(Sourced { value, source }) = remote_command {
+            self.config.login_program = Some((program, value.clone()));
+            self.ignore("remotecommand", "", source, LOGIN_SHELLS);
+        }
+        if let Some(Sourced { source, .. }) = session_type {
+            match kind {
+                SessionKind::Subsystem => self.ignore("sessiontype", "subsystem", source, SUBSYSTEMS),
+                SessionKind::None => self.ignore("sessiontype", "none", source, NO_SESSION),
+                SessionKind::Default => {}
+            }
+        }
+    }
+
     /// Options that are understood, and have no effect because a fleet has other ways.
     fn without_effect(&mut self) {
-        let SshSettings { bind_interface, remote_command, request_tty, session_type, .. } = self.settings;
-        let SshSettings { ca_signature_algorithms, rekey_bytes, rekey_time, required_rsa_size, .. } =
-            self.settings;
-        let is_terminal = |tty: &TtyRequest| matches!(tty, TtyRequest::Yes | TtyRequest::Force);
+        let SshSettings { ca_signature_algorithms, .. } = self.settings;
         let found = [
-            source(bind_interface, "bindinterface", "a BindAddress can be used instead", |_| true),
-            source(remote_command, "remotecommand", COMMANDS, |_| true),
-            source(request_tty, "requesttty", "a command asks for a terminal itself", is_terminal),
-            source(session_type, "sessiontype", COMMANDS, |kind| *kind != SessionKind::Default),
             source(
                 ca_signature_algorithms,
                 "casignaturealgorithms",
                 "host certificates are not supported",
                 |_| true,
             ),
-            source(rekey_bytes, "rekeylimit", REKEYS, |bytes| *bytes > 0),
-            source(rekey_time, "rekeylimit", REKEYS, |time| !time.is_zero()),
-            source(required_rsa_size, "requiredrsasize", "libssh requires 1,024 bits", |bits| *bits > 1024),
             source(
                 &self.settings.no_host_authentication_for_localhost,
                 "nohostauthenticationforlocalhost",

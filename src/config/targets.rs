@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::{Arc, Weak};
 
 use super::algorithms::Choices;
+use super::bind::Bound;
 use super::credentials::Credentials;
 use super::host_config::HostConfig;
 use super::host_keys::{KnownVerifiers, Renewals, Verifiers};
@@ -21,7 +22,6 @@ use super::owner::Owner;
 use super::ssh_file::{FileLayer, file_layers};
 use super::way::{self, Hop, Ways};
 use crate::address::canonical;
-use crate::command::{ChannelRequest, Variable};
 use crate::error::{ConfigProblem, Error, Origin};
 use crate::host::HostSpec;
 use crate::limits;
@@ -63,6 +63,7 @@ struct Profiles<'a> {
     credentials: Credentials<'a>,
     algorithms: HashMap<Choices<'a>, Arc<Offered>>,
     verifiers: Verifiers<'a>,
+    bound: Bound<'a>,
     client: &'a HostConfig,
     shared: &'a mut Shared,
     /// The profiles made so far, each with a number that identifies it.
@@ -233,6 +234,7 @@ impl<'a> Profiles<'a> {
             credentials,
             algorithms: HashMap::new(),
             verifiers,
+            bound: Bound::default(),
             client,
             shared,
             made: HashMap::new(),
@@ -323,9 +325,6 @@ impl<'a> Profiles<'a> {
         let forward_agent =
             settings.forward_agent.map(|forward| self.forwarded(forward, &agent)).transpose()?;
         let forward_agent = forward_agent.flatten();
-        let forward = forward_agent.iter().map(|_| ChannelRequest::ForwardAgent);
-        let env = settings.env.into_iter().flatten().map(Variable::to_request);
-        let setup = forward.map(Ok).chain(env).collect::<Result<_, _>>().map_err(of_host)?;
         let (plan, skipped) = self.credentials.plan(gssapi, settings.login)?;
         let timeout = settings.timeout;
         Ok(Profile {
@@ -335,8 +334,9 @@ impl<'a> Profiles<'a> {
             skipped,
             guard_passwords: settings.guard_passwords,
             agent,
+            setup: settings.commands.setup(forward_agent.is_some()).map_err(of_host)?,
+            login_program: settings.commands.login_program().map_err(of_host)?,
             forward_agent,
-            setup,
             timeouts: Timeouts {
                 connect: settings.connect_timeout.or(Some(limits::CONNECT_TIMEOUT)),
                 handshake: settings.connect_timeout.or(Some(limits::HANDSHAKE_TIMEOUT)),
@@ -347,7 +347,7 @@ impl<'a> Profiles<'a> {
                 close: settings.close_timeout,
             },
             read_timeout: settings.read_timeout,
-            connection: settings.connection,
+            connection: self.bound.connection(settings.connection, settings.bind)?,
             verifier: self.verifiers.get(settings.host_keys)?,
         })
     }

@@ -3,6 +3,7 @@
 use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Weak};
 
+use super::commands::CommandChoice;
 use super::host_config::HostConfig;
 use super::known::{InUse, Known};
 use super::layers::{Given, Layer, Layers, Settings};
@@ -196,8 +197,9 @@ impl<'a> Hop<'a> {
         // The agent's socket may come from any layer, because it does not depend on who logs in.
         login.agent = login.agent.map(|_| all.agent_socket());
         let login = login.with_rounds_max(all.rounds_max());
-        // Only commands use agent forwarding, and no command runs on a proxy.
-        let mut settings = Settings { user, login, gssapi, forward_agent: None, ..all.settings() };
+        // No command runs on a proxy.
+        let (forward_agent, commands) = (None, CommandChoice::default());
+        let mut settings = Settings { user, login, gssapi, forward_agent, commands, ..all.settings() };
         // Traffic through a proxy is already encrypted, so compressing it gains nothing.
         settings.connection.compress = false;
         // A spare channel is for commands, too.

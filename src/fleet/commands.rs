@@ -103,6 +103,11 @@ impl<'a> CommandRef<'a> {
         self.0.unsent()
     }
 
+    /// Whether the host has granted the command a terminal.
+    pub(crate) fn on_terminal(&self) -> bool {
+        self.0.on_terminal
+    }
+
     /// The number of signals that are queued to be sent.
     pub fn unsent_signals(&self) -> usize {
         self.0.unsent_signals()

@@ -49,6 +49,17 @@ pub(super) fn canonical(blob: &[u8]) -> Result<(KeyType, Cow<'_, [u8]>), KeyErro
     Ok((key_type, rewritten.map_or(Cow::Borrowed(blob), Cow::Owned)))
 }
 
+/// The number of bits of an RSA key in its canonical encoding. `None` for keys of other types.
+pub(super) fn rsa_bits(blob: &[u8]) -> Option<usize> {
+    let mut reader = BlobReader(blob);
+    let name = reader.string().ok()?;
+    if KeyType::from_name(name) != Some(KeyType::Rsa) {
+        return None;
+    }
+    reader.string().ok()?;
+    reader.bignum().ok().map(bits)
+}
+
 /// A number without leading zero bytes.
 pub(crate) fn minimal(number: &[u8]) -> &[u8] {
     let zeros = number.iter().take_while(|byte| **byte == 0).count();

@@ -46,6 +46,15 @@ pub enum HostKeyProblem {
     Refused,
     /// A `@revoked` line forbids the key.
     Revoked,
+    /// The host's RSA key is shorter than
+    /// [`required_rsa_size`](crate::config::ClientBuilder::required_rsa_size).
+    #[non_exhaustive]
+    TooShort {
+        /// How many bits the key has.
+        bits: usize,
+        /// How many it must have.
+        required: usize,
+    },
     /// The key is in a [file of revoked keys](crate::config::ClientBuilder::revoked_host_keys).
     RevokedByFile {
         /// The file.
@@ -72,6 +81,7 @@ impl fmt::Display for HostKeyProblem {
             Self::Panicked => "the host key callback panicked",
             Self::Refused => "the host key callback refused the key",
             Self::Revoked | Self::RevokedByFile { .. } => "the host key is revoked",
+            Self::TooShort { .. } => "the host key has fewer bits than required_rsa_size",
             Self::Unknown => "the host key is not known",
         })
     }
@@ -204,6 +214,10 @@ impl fmt::Display for HostKeyError {
             }
             HostKeyProblem::RevokedByFile { path } => {
                 write!(f, " is revoked by {}; the host may be using a stolen key", PrintablePath(path))
+            }
+            HostKeyProblem::TooShort { bits, required } => {
+                write!(f, " has {bits} bits, fewer than the {required} of required_rsa_size; let the host")?;
+                f.write_str(" have a longer key, or one of another type")
             }
             HostKeyProblem::Unknown => detail.write_unknown(f),
         }

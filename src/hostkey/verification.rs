@@ -3,7 +3,8 @@
 use std::io;
 use std::sync::Arc;
 
-use super::error::HostKeyError;
+use super::blob::rsa_bits;
+use super::error::{HostKeyError, HostKeyProblem};
 use super::key::{HostKey, KeyType};
 use super::known_hosts::KnownHosts;
 use super::loaded::Loaded;
@@ -26,6 +27,20 @@ pub(crate) struct Verification {
     pub(super) loaded: Arc<Loaded>,
     pub(super) rereading: Rereading,
     pub(super) recording: Recording,
+}
+
+impl Verification {
+    /// Refuses an RSA key with fewer bits.
+    pub(crate) fn require_rsa_bits(self, required: usize) -> Result<Self, HostKeyError> {
+        let key = self.scan.key();
+        match rsa_bits(key.blob()) {
+            Some(bits) if bits < required => {
+                let problem = HostKeyProblem::TooShort { bits, required };
+                Err(HostKeyError::new(&self.host, self.port, Some(key), problem))
+            }
+            _ => Ok(self),
+        }
+    }
 }
 
 /// Whether the files must be read again before the key is refused, recorded, or passed to a

@@ -139,6 +139,9 @@ pub(crate) struct Offered {
     pub macs: CString,
     /// `None` stands for [the default](USER_KEYS).
     pub user_keys: Option<CString>,
+    /// How many bits the RSA keys of servers and users must have. `None` stands for libssh's
+    /// default, which is 1,024, or 2,048 under FIPS.
+    pub rsa_bits_min: Option<u16>,
 }
 
 impl Offered {
@@ -321,6 +324,7 @@ impl Offered {
             ciphers: c_list(AlgorithmKind::Cipher),
             macs: c_list(AlgorithmKind::Mac),
             user_keys: None,
+            rsa_bits_min: None,
         }
     }
 }

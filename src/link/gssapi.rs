@@ -160,8 +160,8 @@ mod tests {
     use mio::Waker;
 
     use super::*;
-    use crate::link::HandshakeOptions;
     use crate::link::algorithms::Offered;
+    use crate::link::{HandshakeOptions, RekeyLimit};
 
     /// A login to a server that is a socket. The test plays the part of the threads.
     struct Bench {
@@ -186,6 +186,7 @@ mod tests {
                 host_keys: None,
                 compress: false,
                 logs_in_by_agent: false,
+                rekey: RekeyLimit::default(),
                 agent: None,
             };
             let session = SshSession::start(client.into(), &options).unwrap();

@@ -2,7 +2,7 @@
 //! 5).
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, RawFd};
 use std::task::Poll;
 
@@ -26,7 +26,7 @@ impl HappyEyeballs {
     pub(super) fn dial(
         &mut self,
         address: SocketAddr,
-        from: Option<IpAddr>,
+        from: Option<SocketAddr>,
         generation: u32,
         register: impl FnOnce(RawFd) -> io::Result<()>,
     ) -> io::Result<()> {
@@ -36,7 +36,7 @@ impl HappyEyeballs {
         // each command.
         socket.set_tcp_nodelay(true)?;
         if let Some(from) = from {
-            socket.bind(&SocketAddr::new(from, 0).into())?;
+            socket.bind(&from.into())?;
         }
         // The socket is registered before the connect, so that no edge is missed. If the connect
         // fails, closing the socket deregisters it.

@@ -1,7 +1,7 @@
 //! The link to a real host: a TCP connection with libssh on top.
 
 use std::ffi::CStr;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
@@ -128,12 +128,12 @@ macro_rules! by_session {
 }
 
 impl Dial for LibsshLink {
-    fn dial(&mut self, address: SocketAddr, from: Option<IpAddr>) -> io::Result<()> {
+    fn dial(&mut self, address: SocketAddr, from: Option<SocketAddr>) -> io::Result<()> {
         self.hang_up();
         self.dial_beside(address, from)
     }
 
-    fn dial_beside(&mut self, address: SocketAddr, from: Option<IpAddr>) -> io::Result<()> {
+    fn dial_beside(&mut self, address: SocketAddr, from: Option<SocketAddr>) -> io::Result<()> {
         let mut connects = match mem::replace(&mut self.state, State::Idle) {
             State::Connecting(connects) => connects,
             _ => HappyEyeballs::default(),

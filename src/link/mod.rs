@@ -31,10 +31,11 @@ mod tunnel_writer;
 
 use std::ffi::CStr;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 pub(crate) use conduit::Conduit;
 pub(crate) use dialler::Dialler;
@@ -79,10 +80,10 @@ impl<T: Dial + Transport + UserAuth + Channels + Tunnelling + Send + 'static> Li
 pub(crate) trait Dial {
     /// Closes any earlier connection and begins a TCP connect, from the local address `from` if
     /// there is one.
-    fn dial(&mut self, address: SocketAddr, from: Option<IpAddr>) -> io::Result<()>;
+    fn dial(&mut self, address: SocketAddr, from: Option<SocketAddr>) -> io::Result<()>;
     /// Begins a TCP connect in parallel with those under way, which continue even if the new one
     /// fails to start.
-    fn dial_beside(&mut self, address: SocketAddr, from: Option<IpAddr>) -> io::Result<()>;
+    fn dial_beside(&mut self, address: SocketAddr, from: Option<SocketAddr>) -> io::Result<()>;
     /// Closes any earlier connection and begins one through a tunnel. Returns the far end of the
     /// tunnel's conduit, which the caller passes to the proxy's link ([`Tunnelling::open_tunnel`]).
     /// The proxy's link reports when SSH may begin.
@@ -242,8 +243,18 @@ pub(crate) struct HandshakeOptions<'a> {
     pub compress: bool,
     /// Whether an agent's keys may be used to log in.
     pub logs_in_by_agent: bool,
+    pub rekey: RekeyLimit,
     /// The socket of the agent to forward, if any.
     pub agent: Option<&'a Arc<Path>>,
+}
+
+/// When this end asks for new keys, besides where the cipher needs them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub(crate) struct RekeyLimit {
+    /// After this many bytes in one direction.
+    pub bytes: Option<u64>,
+    /// With the first packet after this time.
+    pub time: Option<Duration>,
 }
 
 /// The key exchanges and the traffic of a connection.
@@ -254,6 +265,8 @@ pub(crate) struct KeyExchanges {
     /// How many bytes the channels have carried in both directions, plus a small overhead per
     /// packet.
     pub traffic: u64,
+    /// How many bytes the socket has carried in both directions.
+    pub carried: u64,
 }
 
 /// An SSH packet that is being received ([`HostRef::partial_packet`](crate::fleet::HostRef)).

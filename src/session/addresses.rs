@@ -4,10 +4,11 @@
 //! one is still in progress (RFC 8305).
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use crate::address::LocalAddresses;
 use crate::error::{HostErrorKind, UnknownHostProblem};
 use crate::limits;
 
@@ -60,22 +61,23 @@ impl Addresses {
         Self { list, attempt_delay, begun: 0, under_way: 0, next_at: None }
     }
 
-    /// Dials the next address, from the local address `from` if there is one. If that fails at
-    /// once, goes on with the address after it. `failed` is the failure of the previous address, if
-    /// any.
+    /// Dials the next address, from one of the local addresses `from` if there are some. If that
+    /// fails at once, goes on with the address after it. `failed` is the failure of the previous
+    /// address, if any.
     pub(super) fn dial(
         &mut self,
         mut failed: Option<(SocketAddr, io::Error)>,
-        from: Option<IpAddr>,
+        from: Option<LocalAddresses>,
         deadline: Option<Deadline>,
         cx: &mut Cx<'_>,
     ) -> Result<(), Failure> {
         while let Some(address) = self.list.get(self.begun).copied() {
             let beside = self.under_way > 0;
-            let begun = match beside {
+            let from = from.map(|local| local.towards(address)).transpose();
+            let begun = from.and_then(|from| match beside {
                 true => cx.link.dial_beside(address, from),
                 false => cx.link.dial(address, from),
-            };
+            });
             let error = match begun {
                 Ok(()) => None,
                 Err(e) if is_out_of_descriptors(&e) && beside => {
@@ -101,7 +103,7 @@ impl Addresses {
     /// up its time.
     pub(super) fn poll(
         &mut self,
-        from: Option<IpAddr>,
+        from: Option<LocalAddresses>,
         deadline: Option<Deadline>,
         cx: &mut Cx<'_>,
     ) -> Result<Poll<()>, Failure> {

@@ -188,7 +188,7 @@ impl Session {
         if self.recorded.is_empty() {
             self.recorded = profile.verifier.algorithms_at_hand(name, *port).into();
         }
-        let compress = profile.connection.compress;
+        let Connection { compress, rekey, .. } = profile.connection;
         let agent = profile.forward_agent.as_ref();
         let (user, algorithms) = (&*profile.user, &*profile.algorithms);
         let (recorded, host_keys) = (&*self.recorded, host_keys.as_deref());
@@ -199,6 +199,7 @@ impl Session {
             recorded,
             host_keys,
             compress,
+            rekey,
             logs_in_by_agent,
             agent,
         })?;
@@ -215,7 +216,10 @@ impl Session {
             profile.verifier.begin(name, *port, key, &self.recorded).map_err(HostErrorKind::HostKey)?;
         let verification = match &self.scan {
             Some(scan) => scan.check(verification, &profile.algorithms)?,
-            None => verification,
+            None => {
+                let bits = profile.algorithms.rsa_bits_min.unwrap_or(0);
+                verification.require_rsa_bits(bits.into()).map_err(HostErrorKind::HostKey)?
+            }
         };
         self.enter(State::Verifying(Box::new(verification)), cx);
         self.verify(cx)

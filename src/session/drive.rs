@@ -266,7 +266,8 @@ impl Session {
         if seen.done <= 1 {
             return Ok(());
         }
-        let rekeys = self.rekeys.get_or_insert_with(|| Box::new(Rekeys::new()));
+        let own = self.target.profile.connection.rekey;
+        let rekeys = self.rekeys.get_or_insert_with(|| Box::new(Rekeys::new(own)));
         let problem = rekeys.count(seen, cx.now);
         problem.map_or(Ok(()), |problem| Err(HostErrorKind::Protocol(problem).into()))
     }

@@ -64,6 +64,9 @@ pub(crate) struct Exec {
     /// The algorithms of the connection on which the command has asked for a channel.
     pub(crate) algorithms: Option<Algorithms>,
     told_started: bool,
+    /// Whether the server has granted a terminal, so that standard error arrives as standard
+    /// output.
+    pub(crate) on_terminal: bool,
     /// The bytes transferred that the fleet's counters do not include yet.
     traffic: Traffic,
     /// For each stream, how many unread bytes the fleet's totals include.
@@ -105,6 +108,7 @@ impl Exec {
             stopwatch: Stopwatch::new(Stage::Queued, now),
             algorithms: None,
             told_started: false,
+            on_terminal: false,
             traffic: Traffic::default(),
             booked: [0; 2],
             sink_failed: None,

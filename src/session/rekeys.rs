@@ -8,11 +8,13 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use crate::limits;
-use crate::link::KeyExchanges;
+use crate::link::{KeyExchanges, RekeyLimit};
 
 /// The key exchanges of a connection after the first.
 #[derive(Debug)]
 pub(super) struct Rekeys {
+    /// When this end asks for new keys itself.
+    own: RekeyLimit,
     /// The link's counters at the last exchange.
     seen: KeyExchanges,
     /// When the last exchange completed.
@@ -25,9 +27,9 @@ pub(super) struct Rekeys {
 
 impl Rekeys {
     /// Starts to count after the first exchange, with which every connection begins.
-    pub(super) fn new() -> Self {
-        let seen = KeyExchanges { done: 1, traffic: 0 };
-        Self { seen, last: None, in_a_row: 0, others: VecDeque::new() }
+    pub(super) fn new(own: RekeyLimit) -> Self {
+        let seen = KeyExchanges { done: 1, ..KeyExchanges::default() };
+        Self { own, seen, last: None, in_a_row: 0, others: VecDeque::new() }
     }
 
     /// Counts the exchanges so far. Returns a description of the problem if there were too many.
@@ -38,10 +40,14 @@ impl Rekeys {
         }
         let traffic = now_seen.traffic.saturating_sub(self.seen.traffic);
         let pause = self.last.map(|last| now.saturating_duration_since(last));
-        let paused = pause.is_some_and(|pause| pause >= limits::REKEY_PAUSE);
+        let enough = self.own.time.map_or(limits::REKEY_PAUSE, |time| time.min(limits::REKEY_PAUSE));
+        let paused = pause.is_some_and(|pause| pause >= enough);
+        let carried = now_seen.carried.saturating_sub(self.seen.carried);
+        // libssh asks before the packet that would exceed the limit.
+        let is_own = self.own.bytes.is_some_and(|bytes| carried >= bytes / 2);
         (self.seen, self.last) = (now_seen, Some(now));
         // If several exchanges completed at once, only the first can follow data or a pause.
-        let is_due = traffic >= limits::REKEY_TRAFFIC || paused;
+        let is_due = traffic >= limits::REKEY_TRAFFIC || paused || is_own;
         if is_due {
             self.in_a_row = 0;
         }
@@ -86,8 +92,13 @@ mod tests {
 
     impl Bench {
         pub(super) fn new() -> Self {
-            let seen = KeyExchanges { done: 1, traffic: 0 };
-            Self { rekeys: Rekeys::new(), seen, now: Instant::now() }
+            Self::limited(RekeyLimit::default())
+        }
+
+        /// This end asks for new keys, too.
+        fn limited(own: RekeyLimit) -> Self {
+            let seen = KeyExchanges { done: 1, ..KeyExchanges::default() };
+            Self { rekeys: Rekeys::new(own), seen, now: Instant::now() }
         }
 
         /// Adds one exchange after this much time and traffic.
@@ -131,6 +142,21 @@ mod tests {
         // One suspicious exchange a second, for two minutes.
         assert_eq!(rounds(Duration::from_millis(501), 240), None);
         assert!(rounds(Duration::from_millis(400), 240).unwrap().contains("31 times in 30s"));
+    }
+
+    #[test]
+    fn what_this_end_asks_for_is_fine() {
+        let mut bench = Bench::limited(RekeyLimit { bytes: None, time: Some(Duration::from_secs(2)) });
+        assert!((0..1000).all(|_| bench.next(Duration::from_secs(2), 0).is_none()));
+        assert!((0..100).any(|_| bench.next(Duration::from_secs(1), 0).is_some()));
+        // Bytes of any kind: requests and answers are not traffic.
+        let mut bench = Bench::limited(RekeyLimit { bytes: Some(1 << 20), time: None });
+        let mut after = |bytes: u64| {
+            bench.seen.carried += bytes;
+            bench.next(Duration::ZERO, 0)
+        };
+        assert!((0..1000).all(|_| after(1 << 19).is_none()));
+        assert!((0..100).any(|_| after((1 << 19) - 1).is_some()));
     }
 
     #[test]

@@ -10,15 +10,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::{Keepalive, RetryPolicy};
-use crate::address::{canonical, literal};
+use crate::address::{LocalAddresses, canonical, literal};
 use crate::agent::wire::Identity;
-use crate::command::ChannelRequest;
+use crate::command::{ChannelRequest, LoginProgram};
 use crate::credential::{Responder, Secret};
 use crate::error::{AuthMethod, AuthProblem};
 use crate::host::AddressFamily;
 use crate::hostkey::Verifier;
 use crate::link::algorithms::Offered;
-use crate::link::{Gssapi, PrivateKey};
+use crate::link::{Gssapi, PrivateKey, RekeyLimit};
 use crate::proxy_command::{Names, ProxyCommand};
 
 /// A host of the list, or a proxy on the way to one.
@@ -128,8 +128,10 @@ pub(crate) struct Profile {
     /// The socket of the agent that commands on the host can reach (agent forwarding).
     pub forward_agent: Option<Arc<Path>>,
     /// The channel requests that precede those of each command. As in OpenSSH, the server may
-    /// refuse them.
+    /// refuse those for variables and for the agent. A command may go without the terminal.
     pub setup: Vec<ChannelRequest>,
+    /// What runs in place of the login shell.
+    pub login_program: Option<LoginProgram>,
     pub timeouts: Timeouts,
     /// How long a blocking reader of the output waits by default. Not used by the session.
     pub read_timeout: Option<Duration>,
@@ -141,10 +143,11 @@ pub(crate) struct Profile {
 impl PartialEq for Profile {
     fn eq(&self, other: &Self) -> bool {
         let Self { user, algorithms, plan, skipped, guard_passwords, agent, .. } = self;
-        let Self { forward_agent, setup, timeouts, read_timeout, connection, verifier, .. } = self;
+        let Self { forward_agent, setup, login_program, timeouts, .. } = self;
+        let Self { read_timeout, connection, verifier, .. } = self;
         (user, plan, skipped, agent) == (&other.user, &other.plan, &other.skipped, &other.agent)
             && (guard_passwords, forward_agent) == (&other.guard_passwords, &other.forward_agent)
-            && setup == &other.setup
+            && (setup, login_program) == (&other.setup, &other.login_program)
             && (timeouts, read_timeout) == (&other.timeouts, &other.read_timeout)
             && (connection, algorithms) == (&other.connection, &other.algorithms)
             && Arc::ptr_eq(verifier, &other.verifier)
@@ -176,10 +179,11 @@ pub(crate) struct Connection {
     /// How long to wait for a connect before the next address is dialled as well. `None` if
     /// addresses do not race.
     pub attempt_delay: Option<Duration>,
-    /// The local address to connect from.
-    pub bind: Option<IpAddr>,
+    /// The local addresses to connect from.
+    pub bind: Option<LocalAddresses>,
     /// Whether to negotiate compression, in both directions.
     pub compress: bool,
+    pub rekey: RekeyLimit,
     /// Whether a channel is opened before a command needs it.
     pub spare_channel: bool,
     pub keepalive: Option<Keepalive>,

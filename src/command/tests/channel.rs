@@ -15,6 +15,16 @@ fn a_command_asks_for_nothing_by_itself() {
 }
 
 #[test]
+fn a_command_asks_for_a_terminal_or_refuses_one_or_leaves_it_to_the_host() {
+    let is_left =
+        |command: &Command| command.to_requests(1, Default::default()).unwrap()[0].options.pty_of_host;
+    let command = || Command::new("id");
+    assert!(is_left(&command()) && is_left(&command().env("A", "1")));
+    assert!(!is_left(&command().use_pty(true)) && !is_left(&command().pty(Pty::default())));
+    assert!(!is_left(&command().use_pty(false)) && !is_left(&command().use_pty(true).use_pty(false)));
+}
+
+#[test]
 fn the_default_terminal_is_that_of_parallel_ssh_and_another_one_is_kept() {
     assert_eq!(setup(&Command::new("id").use_pty(true)), [r#"Pty("xterm", 80x24)"#]);
     let other = Pty::default().term("vt100").size(132, 50);

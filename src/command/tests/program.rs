@@ -1,6 +1,6 @@
 //! Shells and subsystems, which have no text that settings could change.
 
-use super::super::request::Program;
+use super::super::request::{ChannelRequest, Program};
 use super::*;
 
 fn request(command: &Command) -> (Program, Vec<u8>, Input) {
@@ -26,7 +26,40 @@ fn they_have_terminals_variables_and_limits_like_any_command() {
     let requests = command.time_limit(Duration::from_secs(3)).to_requests(1, Default::default()).unwrap();
     let options = &requests[0].options;
     assert_eq!((options.setup.len(), options.time_limit), (2, Some(Duration::from_secs(3))));
-    assert!(options.on_terminal() && options.may_write());
+    assert!(matches!(options.setup[0], ChannelRequest::Pty { .. }) && options.may_write());
+}
+
+#[test]
+fn a_program_of_the_host_replaces_login_shells_only() {
+    let cli = LoginProgram::new(Program::Command, "cli --no-pager").unwrap();
+    let replaced = |command: &Command| {
+        let request = command.to_requests(1, Default::default()).unwrap().remove(0);
+        let (program, text) = request.on_host(cli.as_ref());
+        (program, text.to_owned(), request.on_host(None).0)
+    };
+    let text = c"cli --no-pager".to_owned();
+    assert_eq!(replaced(&Command::login_shell()), (Program::Command, text, Program::Shell));
+    assert_eq!(replaced(&Command::new("id")).1.as_c_str(), c"id");
+    assert_eq!(replaced(&Command::subsystem("sftp")).1.as_c_str(), c"sftp");
+}
+
+#[test]
+fn what_no_host_can_run_in_place_of_a_shell_is_refused() {
+    let problem = |program, text: &str| {
+        LoginProgram::new(program, text).map(drop).map_err(|problem| problem.of_command().to_string())
+    };
+    let long = "x".repeat(limits::COMMAND_BYTES + 1);
+    for (program, setting) in [(Program::Command, "remote_command"), (Program::Subsystem, "remote_subsystem")]
+    {
+        for text in ["", " \n", "a\0b", &long] {
+            let problem = problem(program, text).unwrap_err();
+            assert!(problem.starts_with(&format!("{setting} \"")), "{problem}");
+            assert!(problem.len() < 600, "{problem}");
+        }
+        assert_eq!(LoginProgram::new(program, "NONE"), Ok(None));
+    }
+    assert_eq!(problem(Program::Command, &long[1..]), Ok(()));
+    assert!(problem(Program::Subsystem, &"x".repeat(limits::NAME_BYTES + 1)).is_err());
 }
 
 #[test]

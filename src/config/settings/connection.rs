@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::settings;
-use crate::command::Variable;
+use crate::config::bind::Bind;
 use crate::config::builder::{ClientBuilder, FleetBuilder};
 use crate::config::host_config::HostConfig;
 use crate::host::AddressFamily;
@@ -48,7 +48,26 @@ settings! { HostConfig, FleetBuilder.client, ClientBuilder.fleet; {
     /// The local address from which connections are made (OpenSSH: `BindAddress`). Default: the
     /// system chooses. Addresses of the other family are left out, as if
     /// [`address_family`](Self::address_family) were set. Not used behind a proxy.
-    bind_address(address: IpAddr) => |config| config.bind_address = Some(address);
+    bind_address(address: IpAddr) => |config| config.bind = Some(Bind::Address(address));
+
+    /// The name of this machine from whose addresses connections are made (OpenSSH: `BindAddress`):
+    /// the first IPv4 address for hosts that are reached by IPv4, and the first IPv6 address for
+    /// those that are reached by IPv6. If there is none for a family, its hosts' addresses are left
+    /// out, as with [`bind_address`](Self::bind_address), which this replaces.
+    ///
+    /// [`build`](ClientBuilder::build), [`Fleet::reload`](crate::Fleet::reload) and calls that add
+    /// hosts ask the system for the addresses, and wait for its answer.
+    bind_name(name: impl Into<String>) => |config| config.bind = Some(Bind::Name(name.into()));
+
+    /// The network interface from whose addresses connections are made (OpenSSH: `BindInterface`),
+    /// as [`bind_name`](Self::bind_name) does for those of a name. Addresses that are not
+    /// link-local or loopback ones precede the others. This replaces
+    /// [`bind_address`](Self::bind_address) and `bind_name`.
+    ///
+    /// As in OpenSSH, this chooses the source address only; routes decide which interface packets
+    /// leave by.
+    bind_interface(name: impl Into<String>) =>
+        |config| config.bind = Some(Bind::Interface(name.into()));
 
     /// Whether to compress the connection, in both directions, if the server agrees (RFC 4253
     /// section 6.2, `zlib@openssh.com`; OpenSSH: `Compression`). Default: `false`.
@@ -59,6 +78,21 @@ settings! { HostConfig, FleetBuilder.client, ClientBuilder.fleet; {
     /// that only a trusted host can make this process inflate data. No packet inflates beyond 256
     /// KiB.
     compress(on: bool) => |config| config.compress = Some(on);
+
+    /// After how many bytes in one direction this end asks for new keys (OpenSSH: `RekeyLimit`).
+    /// Default: `None`, after 1 GiB with `chacha20-poly1305` and after 64 GiB with AES. Less than 64
+    /// KiB is rejected.
+    ///
+    /// A key exchange costs 0.3 to 5 ms of CPU time, and a round trip in which nothing is sent. A
+    /// server may ask for new keys earlier.
+    rekey_bytes(bytes: impl Into<Option<u64>>) => |config| config.rekey_bytes = Some(bytes.into());
+
+    /// After which time this end asks for new keys (OpenSSH: the second value of `RekeyLimit`).
+    /// From a second to 24 days. Default: `None`, never.
+    ///
+    /// The exchange begins with the first packet after that time, so an idle connection is left
+    /// alone.
+    rekey_time(time: impl Into<Option<Duration>>) => |config| config.rekey_time = Some(time.into());
 
     /// Whether a connected host has a channel open in advance, so that its next command starts
     /// after one round trip instead of two. Default: `false`.
@@ -95,15 +129,4 @@ settings! { HostConfig, FleetBuilder.client, ClientBuilder.fleet; {
     /// How many keepalives in a row may stay unanswered before the connection is given up (OpenSSH:
     /// `ServerAliveCountMax`). Default: 3; 0 is rejected.
     keepalive_max_missed(count: u32) => |config| config.keepalive_max_missed = Some(count);
-
-    /// Environment variables of all commands on the host (OpenSSH: `SetEnv`). They are requested
-    /// from the server before those of a [`Command`](crate::Command::env), which win. Default:
-    /// none.
-    ///
-    /// As in OpenSSH, a variable that the server refuses is left out (sshd: `AcceptEnv`); the log
-    /// names it. Each variable costs each command a round trip.
-    env(variables: impl IntoIterator<Item = (impl Into<String>, impl Into<String>)>) => |config| {
-        let variables = variables.into_iter();
-        config.env = Some(variables.map(|(name, value)| Variable::new(name.into(), value.into())).collect());
-    };
 }}

@@ -1,6 +1,8 @@
 //! Key blobs, fingerprints and their text forms.
 
-use super::super::{Fingerprint, HostKey, KeyError, KeyType};
+use super::super::{
+    Fingerprint, HostKey, HostKeyPolicy, HostKeyProblem, KeyError, KeyType, KnownHosts, Verifier,
+};
 use super::support::{blob, dsa, ecdsa_p256, ed25519, modulus, rsa};
 
 /// A key and its fingerprint as `ssh-keygen -l` prints it.
@@ -64,6 +66,27 @@ fn damaged_blobs_are_refused() {
     assert_eq!(HostKey::from_blob(certificate), Err(KeyError::UnsupportedType));
     let huge = [&[0xff, 0xff, 0xff, 0xff][..], b"ssh-ed25519"].concat();
     assert_eq!(HostKey::from_blob(huge), Err(KeyError::Damaged));
+}
+
+#[test]
+fn an_rsa_key_may_be_too_short_for_the_settings() {
+    let verifier = Verifier::new(KnownHosts::default(), HostKeyPolicy::strict());
+    let shown = |key: &HostKey, required: usize| {
+        let verification = verifier.begin(&"web1".into(), 22, key.blob().to_vec(), &[]).unwrap();
+        verification.require_rsa_bits(required).map(drop)
+    };
+    let bits = 8 * modulus(1).len() - 8;
+    assert!(shown(&rsa(1), bits).is_ok() && shown(&ed25519(1), 99_999).is_ok());
+    let error = shown(&rsa(1), bits + 1).unwrap_err();
+    let (fingerprint, required) = (rsa(1).fingerprint(), bits + 1);
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "host key of web1 (ssh-rsa {fingerprint}) has {bits} bits, fewer than the {required} of \
+             required_rsa_size; let the host have a longer key, or one of another type"
+        )
+    );
+    assert!(matches!(error.problem(), HostKeyProblem::TooShort { .. }));
 }
 
 #[test]

@@ -21,7 +21,7 @@ use super::SshSession;
 use crate::hostkey::BlobReader;
 use crate::limits;
 use crate::link::algorithms::Offered;
-use crate::link::{HandshakeOptions, Pumped};
+use crate::link::{HandshakeOptions, Pumped, RekeyLimit};
 
 /// Why a test could not be made.
 type Failure = Box<dyn Error>;
@@ -66,6 +66,7 @@ fn test(cipher: &str) -> Result<bool, Failure> {
         ciphers: CString::new(cipher)?,
         macs: CString::new(MAC)?,
         user_keys: None,
+        rsa_bits_min: None,
     };
     let options = HandshakeOptions {
         user: c"test",
@@ -74,6 +75,7 @@ fn test(cipher: &str) -> Result<bool, Failure> {
         host_keys: None,
         compress: false,
         logs_in_by_agent: false,
+        rekey: RekeyLimit::default(),
         agent: None,
     };
     let mut client = SshSession::start(near.into(), &options).map_err(|e| e.text)?;

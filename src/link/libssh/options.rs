@@ -6,14 +6,15 @@
 use std::borrow::Cow;
 use std::ffi::{CStr, CString, c_int};
 use std::os::fd::RawFd;
+use std::time::Duration;
 
 use libssh_rs::sys::ssh_options_e::*;
 
-use super::raw_session::OptionValue::{Flag, Number, Text};
+use super::raw_session::OptionValue::{Bytes, Flag, Number, Seconds, Text};
 use super::raw_session::RawSession;
 use crate::limits;
 use crate::link::algorithms::Offered;
-use crate::link::{Gssapi, HandshakeOptions, LinkError, LinkErrorKind};
+use crate::link::{Gssapi, HandshakeOptions, LinkError, LinkErrorKind, RekeyLimit};
 
 /// Plain `zlib` is missing because it begins before the login, so any peer could make this process
 /// inflate data.
@@ -64,8 +65,19 @@ pub(super) fn configure(
         (SSH_OPTIONS_FD, Number(fd)),
     ];
     options.extend(user_keys.map(|list| (SSH_OPTIONS_PUBLICKEY_ACCEPTED_TYPES, Text(list))));
-    // SAFETY: PROCESS_CONFIG takes a `bool`, FD an `int`, and the others take C strings.
+    let RekeyLimit { bytes, time } = setup.rekey;
+    options.extend(bytes.map(|bytes| (SSH_OPTIONS_REKEY_DATA, Bytes(bytes))));
+    let seconds = |time: Duration| Seconds(u32::try_from(time.as_secs()).unwrap_or(u32::MAX));
+    options.extend(time.map(|time| (SSH_OPTIONS_REKEY_TIME, seconds(time))));
+    // SAFETY: PROCESS_CONFIG takes a `bool`, FD an `int`, REKEY_DATA an `uint64_t`, REKEY_TIME an
+    // `uint32_t`, and the others take C strings.
     unsafe { raw.set(&options) }
+}
+
+/// Makes libssh refuse shorter RSA keys.
+pub(super) fn require_rsa_bits(raw: &mut RawSession, bits: u16) -> Result<(), LinkError> {
+    // SAFETY: RSA_MIN_SIZE takes an `int`.
+    unsafe { raw.set(&[(SSH_OPTIONS_RSA_MIN_SIZE, Number(bits.into()))]) }
 }
 
 pub(super) fn configure_gssapi(raw: &mut RawSession, gssapi: &Gssapi) -> Result<(), LinkError> {

@@ -72,11 +72,13 @@ pub(super) enum SessionCall<'a> {
     OfferedMethods,
 }
 
-/// The value of an option, which is a C string, a `bool`, or an `int`.
+/// The value of an option: a C string, a `bool`, an `int`, an `uint32_t`, or an `uint64_t`.
 pub(super) enum OptionValue<'a> {
     Text(&'a CStr),
     Flag(bool),
     Number(c_int),
+    Seconds(u32),
+    Bytes(u64),
 }
 
 impl RawSession {
@@ -120,6 +122,8 @@ impl RawSession {
                 OptionValue::Text(text) => text.as_ptr().cast(),
                 OptionValue::Flag(flag) => ptr::from_ref(flag).cast(),
                 OptionValue::Number(number) => ptr::from_ref(number).cast(),
+                OptionValue::Seconds(seconds) => ptr::from_ref(seconds).cast(),
+                OptionValue::Bytes(bytes) => ptr::from_ref(bytes).cast(),
             };
             // SAFETY: a valid session, and the caller vouches for the types.
             if unsafe { sys::ssh_options_set(self.session, *option, value) } != OK {

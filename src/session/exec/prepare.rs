@@ -28,7 +28,12 @@ impl Exec {
             self.enter(ExecState::Requesting(channel));
             return Ok(Progress::Advanced);
         };
-        if matches!(request, ChannelRequest::ForwardAgent) && cx.link.is_restricted() {
+        let is_skipped = match request {
+            ChannelRequest::ForwardAgent => cx.link.is_restricted(),
+            ChannelRequest::Pty { .. } => is_of_host && !options.pty_of_host,
+            ChannelRequest::Env { .. } => false,
+        };
+        if is_skipped {
             *next += 1;
             return Ok(Progress::Advanced);
         }
@@ -64,24 +69,29 @@ impl Exec {
             }
         }
         *next += 1;
-        if matches!(request, ChannelRequest::Env { .. }) {
+        match request {
             // Any number of variables may be set, so the limit applies to each answer.
-            self.deadline = Deadline::new(cx.now, profile.timeouts.exec).or(self.deadline);
+            ChannelRequest::Env { .. } => {
+                self.deadline = Deadline::new(cx.now, profile.timeouts.exec).or(self.deadline);
+            }
+            ChannelRequest::Pty { .. } => self.on_terminal = true,
+            ChannelRequest::ForwardAgent => {}
         }
         Ok(Progress::Advanced)
     }
 
     pub(super) fn step_requesting(&mut self, channel: ChannelId, cx: &mut ExecCx<'_>) -> Stepped {
-        let request = &self.request;
-        let reply = cx.link.run(channel, request.program, &request.text);
-        if reply.map_err(|error| Trouble::of(error, |text| request.refused(text)))?.is_pending() {
+        let (program, text) = self.request.on_host(cx.peer.target.profile.login_program.as_ref());
+        let refused = |reason| program.refused(text, reason);
+        let reply = cx.link.run(channel, program, text);
+        if reply.map_err(|error| Trouble::of(error, refused))?.is_pending() {
             let inbox = cx.link.inbox(channel);
             // An exit status or output before the CLOSE shows that the command ran, even if the
             // request got no reply.
             if !(inbox.closed && inbox.shows_execution()) {
                 return match unanswered(inbox)? {
                     None => Ok(Progress::Pending),
-                    Some(text) => Err(Trouble::refused(request.refused(text))),
+                    Some(reason) => Err(Trouble::refused(refused(reason))),
                 };
             }
         }

@@ -252,6 +252,7 @@ impl Exec {
         match cx.link.opened(channel) {
             Ok(answer) if answer.is_pending() => return Ok(Progress::Pending),
             Ok(_) => {
+                self.on_terminal = false;
                 self.enter(ExecState::Preparing { channel, next: 0, refused: RefusedEnv::default() });
             }
             Err(LinkError { kind: LinkErrorKind::Denied, .. }) if cx.channels.note_refused() => {

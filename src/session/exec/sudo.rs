@@ -143,11 +143,9 @@ impl Exec {
 
     /// Removes the output of `sudo` from the inbox.
     pub(super) fn listen_to_sudo(&mut self, inbox: &mut Inbox) {
-        let options = &self.request.options;
-        let (Some(dialogue), Some(login)) = (&mut self.sudo, &options.sudo) else { return };
-        let on_terminal = options.on_terminal();
-        let output = if on_terminal { &mut inbox.stdout } else { &mut inbox.stderr };
-        dialogue.filter(login, on_terminal, output);
+        let (Some(dialogue), Some(login)) = (&mut self.sudo, &self.request.options.sudo) else { return };
+        let output = if self.on_terminal { &mut inbox.stdout } else { &mut inbox.stderr };
+        dialogue.filter(login, self.on_terminal, output);
         let was_answered = dialogue.was_answered;
         if dialogue.state == SudoState::Over {
             self.sudo = None;
@@ -160,8 +158,7 @@ impl Exec {
     /// Ends the dialogue. Output that was held back is passed on, because it was not a mark.
     pub(super) fn end_dialogue(&mut self) {
         let Some(dialogue) = self.sudo.take() else { return };
-        let on_terminal = self.request.options.on_terminal();
-        let stream = if on_terminal { StdStream::Stdout } else { StdStream::Stderr };
+        let stream = if self.on_terminal { StdStream::Stdout } else { StdStream::Stderr };
         self.receive(stream, &dialogue.into_rest(), Excess::Taken);
     }
 

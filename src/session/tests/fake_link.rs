@@ -12,7 +12,7 @@ use std::collections::{HashMap, VecDeque};
 use std::ffi::CStr;
 use std::io;
 use std::mem;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
 
@@ -205,13 +205,13 @@ impl FakeLink {
 }
 
 impl link::Dial for FakeLink {
-    fn dial(&mut self, address: SocketAddr, _: Option<IpAddr>) -> io::Result<()> {
+    fn dial(&mut self, address: SocketAddr, _: Option<SocketAddr>) -> io::Result<()> {
         self.connection = Connection::None;
         self.edge = false;
         self.begin(address, Call::Dial(address))
     }
 
-    fn dial_beside(&mut self, address: SocketAddr, _: Option<IpAddr>) -> io::Result<()> {
+    fn dial_beside(&mut self, address: SocketAddr, _: Option<SocketAddr>) -> io::Result<()> {
         let Connection::Dialling(dials) = &self.connection else { panic!("beside {:?}", self.connection) };
         assert!(!dials.is_empty(), "beside nothing");
         self.begin(address, Call::DialBeside(address))

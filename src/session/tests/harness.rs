@@ -15,15 +15,14 @@ use super::command::FakeChild;
 use super::disk::FakeDisk;
 use super::fake_link::FakeLink;
 use super::script::{Script, private_key, verifier};
-use crate::command::Signal;
-use crate::command::{ChannelRequest, Program, Request, RunOptions};
+use crate::command::{ChannelRequest, LoginProgram, Program, Request, RunOptions, Signal};
 use crate::error::{AuthProblem, CancelCause, HostError, HostErrorKind};
 use crate::host::AddressFamily;
 use crate::hostkey::Verifier;
 use crate::ids::{CommandId, HostId, RunId};
 use crate::limits;
 use crate::link::algorithms::Offered;
-use crate::link::{ChannelId, Conduit};
+use crate::link::{ChannelId, Conduit, RekeyLimit};
 use crate::output::Outcome;
 use crate::proxy_command::{CommandReport, ProxyCommand};
 use crate::session::state::{Phase, State};
@@ -61,6 +60,7 @@ pub(super) struct Config {
     pub forward_agent: bool,
     /// What each command asks for on its channel, after agent forwarding.
     pub setup: Vec<ChannelRequest>,
+    pub login_program: Option<LoginProgram>,
     pub spare_channel: bool,
     pub guard_passwords: bool,
     pub keepalive: Option<Keepalive>,
@@ -87,6 +87,7 @@ impl Default for Config {
             attempt_delay: None,
             forward_agent: false,
             setup: Vec::new(),
+            login_program: None,
             spare_channel: false,
             guard_passwords: false,
             keepalive: None,
@@ -203,6 +204,7 @@ impl Bench {
             commanded,
             forward_agent,
             setup,
+            login_program,
             spare_channel,
             guard_passwords,
             verifier,
@@ -217,6 +219,7 @@ impl Bench {
             attempt_delay,
             bind: None,
             compress: false,
+            rekey: RekeyLimit::default(),
             spare_channel,
             keepalive,
         };
@@ -230,6 +233,7 @@ impl Bench {
             agent: None,
             forward_agent: forward_agent.then(|| Path::new("/agent").into()),
             setup: forward_agent.then_some(ChannelRequest::ForwardAgent).into_iter().chain(setup).collect(),
+            login_program,
             timeouts,
             read_timeout: None,
             connection,

@@ -4,7 +4,7 @@ use super::call::Call;
 use super::harness::{Bench, Config, EXEC};
 use super::host_keys::accepts_changed;
 use super::script::{Answer, Channel, Packet, Peer, Script, lost};
-use crate::command::{ChannelRequest, RunOptions};
+use crate::command::{ChannelRequest, LoginProgram, Program, RunOptions};
 use crate::error::{ChannelProblem, HostErrorKind};
 use crate::limits;
 use crate::link::LinkErrorKind;
@@ -94,6 +94,64 @@ fn variables_of_the_host_may_be_refused() {
     requests.truncate(3);
     requests.push(Answer::ok(1));
     assert!(run(&requests).outcome(0).is_success());
+}
+
+/// `RequestTTY force`, `ssh -t` and `ssh -T`.
+#[test]
+fn the_terminal_of_the_host_is_for_commands_that_leave_it_to_the_host() {
+    let of_host = ChannelRequest::Pty { term: c"vt100".into(), columns: 132, rows: 50 };
+    let config = Config { setup: vec![of_host, variable("TZ")], ..Config::default() };
+    let mut bench = Bench::with(config, Script::peer(Peer::default()));
+    let pty = setup().remove(0);
+    for (setup, pty_of_host) in [(vec![], true), (vec![pty], false), (vec![], false)] {
+        bench.command_with(RunOptions { setup, pty_of_host, ..RunOptions::default() }, b"", false);
+        bench.run();
+    }
+    let requested = |channel: usize| -> Vec<&str> {
+        let of_channel = asked(&bench).into_iter().filter_map(move |call| match call {
+            Call::Request(on, text) if *on == channel => Some(text.as_str()),
+            _ => None,
+        });
+        of_channel.collect()
+    };
+    let (of_host, tz) = (r#"Pty("vt100", 132x50)"#, r#"Env("TZ", ..)"#);
+    assert_eq!(requested(0), [of_host, tz]);
+    assert_eq!(requested(1), [tz, r#"Pty("xterm", 80x24)"#]);
+    assert_eq!(requested(2), [tz]);
+    assert_eq!([0, 1, 2].map(|number| bench.exec(number).on_terminal), [true, true, false]);
+}
+
+/// As for a terminal that the command asks for: it would not print what it prints on one.
+#[test]
+fn a_refused_terminal_of_the_host_ends_the_command_unsent() {
+    let config = Config { setup: vec![setup().remove(0)], ..Config::default() };
+    let channel = Channel { requests: vec![Answer::error(1, LinkErrorKind::Denied)], ..Channel::default() };
+    let mut bench = Bench::with(config, Script::peer(Peer { channels: vec![channel], ..Peer::default() }));
+    bench.command();
+    bench.run();
+    let HostErrorKind::Channel(ChannelProblem::PtyRefused(_)) = bench.error(0).kind() else { panic!() };
+    assert!(bench.calls(|call| matches!(call, Call::Exec(..))).is_empty());
+    assert!(!bench.exec(0).on_terminal);
+}
+
+#[test]
+fn a_program_in_place_of_the_login_shell_is_run_and_refused_as_what_it_is() {
+    let cli = LoginProgram::new(Program::Command, "cli").unwrap();
+    let refused = Channel { exec: Answer::error(1, LinkErrorKind::Denied), ..Channel::default() };
+    for (channel, is_refused) in [(Channel::default(), false), (refused, true)] {
+        let config = Config { login_program: cli.clone(), ..Config::default() };
+        let mut bench =
+            Bench::with(config, Script::peer(Peer { channels: vec![channel], ..Peer::default() }));
+        bench.program = Program::Shell;
+        bench.command();
+        bench.run();
+        assert_eq!(asked(&bench), [&Call::Exec(0, "cli".to_owned())]);
+        if is_refused {
+            let HostErrorKind::Channel(ChannelProblem::ExecRefused(_)) = bench.error(0).kind() else {
+                panic!("{}", bench.error(0))
+            };
+        }
+    }
 }
 
 #[test]

@@ -381,9 +381,10 @@ fn the_prompt_line_of_sudo_rs_is_removed() {
 #[test]
 fn on_a_terminal_sudo_asks_on_standard_output() {
     let (options, prompt, start) = options();
-    let options = RunOptions { setup: setup(), ..options };
-    let mut dialogue =
-        Dialogue::with(Bench::new(Script::channel(Channel::sending(vec![]))), options, prompt, start);
+    // The terminal may be the host's.
+    let config = Config { setup: setup(), ..Config::default() };
+    let bench = Bench::with(config, Script::channel(Channel::sending(vec![])));
+    let mut dialogue = Dialogue::with(bench, options, prompt, start);
     dialogue.prompts();
     assert_eq!(dialogue.received(), b"");
     assert_eq!(dialogue.stderr(), dialogue.prompt);

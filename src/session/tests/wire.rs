@@ -91,7 +91,7 @@ impl Wire {
             transit: Vec::new(),
             socket: VecDeque::new(),
             bytes: 0,
-            keys: KeyExchanges { done: 1, traffic: 0 },
+            keys: KeyExchanges { done: 1, ..KeyExchanges::default() },
             keepalive_pending: false,
             peer,
         };

@@ -46,6 +46,7 @@ mod shells;
 mod shutdown;
 mod spare;
 mod ssh_config;
+mod ssh_config_options;
 mod ssh_config_tokens;
 mod startups;
 mod stdin;

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use sshoal::config::ClientBuilder;
 use sshoal::ssh_config::{LocalContext, SshConfig};
@@ -20,12 +20,12 @@ const OUTER: &str = "127.0.3.1";
 const INNER: &str = "127.0.3.2";
 
 /// A configuration file in the directory of a server.
-struct File {
+pub(super) struct File {
     path: PathBuf,
 }
 
 impl File {
-    fn write(sshd: &Sshd, text: &str) -> Self {
+    pub fn write(sshd: &Sshd, text: &str) -> Self {
         let path = sshd.dir().join("ssh_config");
         fs::write(&path, text).expect("write");
         Self { path }
@@ -36,21 +36,32 @@ impl File {
         SshConfig::load_file(&self.path, context).expect("valid")
     }
 
-    fn builder(&self, host: &str) -> ClientBuilder {
+    pub fn builder(&self, host: &str) -> ClientBuilder {
         ParallelClient::builder([host]).ssh_config(self.load()).num_retries(1).timeout(SLOW)
     }
 
-    /// What OpenSSH's client prints with this file.
-    fn ssh(&self, host: &str, command: &str) -> Vec<String> {
-        let mut ssh = Command::new("ssh");
-        ssh.arg("-F").arg(&self.path).args(["-o", "BatchMode=yes", host, command]).stdin(Stdio::null());
-        let output = ssh.env_remove("SSH_AUTH_SOCK").output().expect("ssh (Debian: openssh-client)");
+    /// What OpenSSH's client prints with this file. No command means a login shell.
+    pub fn ssh(&self, host: &str, command: &[&str]) -> Vec<String> {
+        let output = self.run_ssh(host, command);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).expect("UTF-8").lines().map(str::to_owned).collect()
     }
+
+    /// What OpenSSH's client prints as an error.
+    pub fn ssh_fails(&self, host: &str, command: &[&str]) -> String {
+        let output = self.run_ssh(host, command);
+        assert!(!output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    }
+
+    fn run_ssh(&self, host: &str, command: &[&str]) -> Output {
+        let mut ssh = Command::new("ssh");
+        ssh.arg("-F").arg(&self.path).args(["-o", "BatchMode=yes", host]).args(command).stdin(Stdio::null());
+        ssh.env_remove("SSH_AUTH_SOCK").output().expect("ssh (Debian: openssh-client)")
+    }
 }
 
-fn key(sshd: &Sshd, key: ClientKey) -> String {
+pub(super) fn key(sshd: &Sshd, key: ClientKey) -> String {
     sshd.key(key).display().to_string()
 }
 
@@ -70,7 +81,7 @@ fn a_host_is_reached_as_ssh_reaches_it() {
     );
     let file = File::write(&sshd, &text);
     let command = "echo $LANG $LC_ALL $NOT_ACCEPTED; id -un";
-    let by_ssh = file.ssh("web1", command);
+    let by_ssh = file.ssh("web1", &[command]);
     assert_eq!(by_ssh[0], "de_AT C.UTF-8");
     let mut client = build(file.builder("web1"));
     assert_eq!(run_one(&mut client, command), by_ssh);
@@ -99,7 +110,7 @@ fn identities_only_offers_one_of_thirteen_keys() {
     );
     let only = format!("{text} IdentitiesOnly yes\n IdentityFile {}\n", only_public.display());
     let file = File::write(&sshd, &only);
-    assert_eq!(file.ssh(A, "echo in"), ["in"]);
+    assert_eq!(file.ssh(A, &["echo in"]), ["in"]);
     let before = sshd.auth_messages().len();
     assert_eq!(run_one(&mut build(file.builder(A)), "echo in"), ["in"]);
     assert_eq!(sshd.auth_messages().len() - before, 3, "{}", sshd.log());
@@ -133,7 +144,7 @@ fn each_of_two_jump_hosts_has_its_own_user_and_key() {
     );
     let file = File::write(&target, &text);
     let command = "set -- $SSH_CONNECTION; echo $1; id -un";
-    let by_ssh = file.ssh("web1", command);
+    let by_ssh = file.ssh("web1", &[command]);
     let mut client = build(file.builder("web1"));
     assert_eq!(run_one(&mut client, command), by_ssh);
     for (sshd, user, key) in
@@ -196,6 +207,6 @@ fn a_proxy_command_and_a_first_contact() {
     let there = format!("{A} {}", target.port());
     assert_eq!(run_one(&mut build(file.builder("web1")), command), [&*there]);
     assert!(fs::read_to_string(&recorded).expect("recorded").starts_with("|1|"));
-    assert_eq!(file.ssh("web1", command), [there], "ssh knows the key now");
+    assert_eq!(file.ssh("web1", &[command]), [there], "ssh knows the key now");
     assert_eq!(gate.count("Accepted publickey"), 2);
 }

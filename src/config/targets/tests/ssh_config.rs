@@ -5,6 +5,9 @@ use std::net::IpAddr;
 
 use super::proxies::way;
 use super::*;
+use crate::address::LocalAddresses;
+use crate::command::{ChannelRequest, LoginProgram, Program};
+use crate::config::Pty;
 use crate::error::AuthMethod;
 use crate::hostkey::{HostKeyPolicy, default_files};
 use crate::ssh_config::{LocalContext, SshDestination};
@@ -207,6 +210,130 @@ fn agents_are_those_of_the_file() {
     assert_eq!(forwarded("ForwardAgent no\nIdentityAgent /a"), None);
 }
 
+fn local<'a>(addresses: impl IntoIterator<Item = &'a str>) -> LocalAddresses {
+    LocalAddresses::new(addresses.into_iter().map(|text| std::net::SocketAddr::new(text.parse().unwrap(), 0)))
+}
+
+#[test]
+fn connections_are_made_from_the_addresses_that_the_file_names() {
+    let world = World::new();
+    let connection = |text: &str| world.file(text, "web1").profile.connection;
+    let of_lo = connection("BindInterface lo");
+    assert!(of_lo.bind.unwrap().has_v4(), "{of_lo:?}");
+    // As in OpenSSH, an address precedes an interface.
+    let both = connection("BindInterface lo\nBindAddress 127.0.0.9");
+    assert_eq!((both.bind, both.family), (Some(local(["127.0.0.9"])), AddressFamily::V4));
+    // `ssh` fails when it connects, too.
+    let absent = connection("BindInterface sshoal-none");
+    assert_eq!((absent.bind, absent.family), (Some(LocalAddresses::default()), AddressFamily::Any));
+    let code = |own: HostConfig| {
+        world
+            .read("BindAddress ::1", &["web1"], &config(), &own)
+            .map(|hosts| hosts[0].profile.connection.bind)
+    };
+    assert_eq!(code(config()).unwrap(), Some(local(["::1"])));
+    assert_eq!(code(config().bind_name("127.0.0.8")).unwrap(), Some(local(["127.0.0.8"])));
+    let error = code(config().bind_interface("sshoal-none")).unwrap_err().to_string();
+    let text = "host 1 of the list (web1): bind_interface \"sshoal-none\": no interface of this name is up \
+                and has an address";
+    assert_eq!(error, text);
+}
+
+#[test]
+fn keys_are_as_long_and_used_as_long_as_the_file_says() {
+    let world = World::new();
+    let bits = |text: &str| world.file(text, "web1").profile.algorithms.rsa_bits_min;
+    assert_eq!(bits(""), None);
+    assert_eq!(bits("RequiredRSASize 3072"), Some(3072));
+    // OpenSSH raises it to 1,024, and knows no longer keys.
+    assert_eq!((bits("RequiredRSASize 512"), bits("RequiredRSASize 99999")), (Some(1024), Some(16_384)));
+    let limit = |text: &str| {
+        let rekey = world.file(text, "web1").profile.connection.rekey;
+        (rekey.bytes, rekey.time)
+    };
+    assert_eq!(limit("RekeyLimit default none"), (None, None));
+    assert_eq!(limit("RekeyLimit 1G 1h"), (Some(1 << 30), Some(3600 * SECOND)));
+    let day = 86_400 * SECOND;
+    assert_eq!(limit("RekeyLimit 16 52w"), (Some(limits::REKEY_BYTES_MIN), Some(24 * day)));
+    let code = config().rekey_bytes(None).rekey_time(SECOND).required_rsa_size(2048);
+    let read = world.read("RekeyLimit 1G 1h\nRequiredRSASize 4096", &["web1"], &code, &config()).unwrap();
+    let Profile { connection, algorithms, .. } = &*read[0].profile;
+    assert_eq!((connection.rekey.bytes, connection.rekey.time), (None, Some(SECOND)));
+    assert_eq!(algorithms.rsa_bits_min, Some(2048));
+    let problem = |own: HostConfig| world.problem(&["web1"], &config(), &[own]);
+    assert!(problem(config().required_rsa_size(1023)).ends_with("required_rsa_size must be 1024 to 16384"));
+    let hasty = problem(config().rekey_bytes(limits::REKEY_BYTES_MIN - 1));
+    assert!(hasty.ends_with("rekey_bytes must be at least 65536, or None"), "{hasty}");
+    for time in [SECOND / 2, 25 * day] {
+        let odd = problem(config().rekey_time(time));
+        assert!(odd.ends_with("rekey_time must be 1 second to 24 days, or None"), "{odd}");
+    }
+}
+
+#[test]
+fn commands_have_the_terminal_and_the_program_that_the_file_names() {
+    let world = World::new();
+    let of = |text: &str, own: HostConfig| {
+        let Profile { setup, login_program, .. } =
+            &*world.read(text, &["web1"], &config(), &own).unwrap()[0].profile;
+        (format!("{setup:?}"), login_program.clone())
+    };
+    let cli = LoginProgram::new(Program::Command, "cli web1").unwrap();
+    assert_eq!(
+        of("RequestTTY force\nRemoteCommand cli %n", config()),
+        (r#"[Pty("xterm", 80x24)]"#.into(), cli)
+    );
+    let netconf = LoginProgram::new(Program::Subsystem, "netconf").unwrap();
+    assert_eq!(of("SessionType subsystem\nRemoteCommand netconf", config()), ("[]".into(), netconf));
+    // Without a local terminal, `ssh` asks for none.
+    for text in ["", "RequestTTY yes", "RequestTTY auto", "RequestTTY no", "RemoteCommand none"] {
+        assert_eq!(of(text, config()), ("[]".to_owned(), None), "{text}");
+    }
+    let text = "RequestTTY force\nRemoteCommand cli\nSetEnv A=1";
+    assert_eq!(of(text, config().pty(None).remote_command("none")), (r#"[Env("A", ..)]"#.into(), None));
+    let vt100 = config().pty(Pty::default().term("vt100")).remote_subsystem("sftp");
+    let sftp = LoginProgram::new(Program::Subsystem, "sftp").unwrap();
+    assert_eq!(of(text, vt100), (r#"[Pty("vt100", 80x24), Env("A", ..)]"#.into(), sftp));
+    // No command runs on a proxy.
+    let target = world.file(&format!("{text}\nHost web1\nProxyJump gate"), "web1");
+    let gate = &target.proxy.unwrap().profile;
+    assert!(gate.setup.is_empty() && gate.login_program.is_none());
+    let problem = |own: HostConfig| world.problem(&["web1"], &config(), &[own]);
+    assert!(problem(config().remote_command(" ")).contains("remote_command \" \": "));
+    assert!(problem(config().pty(Pty::default().size(0, 1))).contains("Pty::size"));
+}
+
+/// A host's own settings precede those of all hosts, wherever they come from.
+#[test]
+fn proxies_of_a_hosts_own_settings_precede_the_clients() {
+    let world = World::new();
+    let text = "Host web1\n ProxyJump gate\nHost *\n ConnectTimeout 9";
+    let parsed = world.parse(text);
+    let own =
+        HostConfig::from_ssh_config(&mut parsed.resolver(), &SshDestination::new("web1")).unwrap().config;
+    let client = config().connect_timeout(SECOND);
+    let limits_of = |target: &Target| {
+        let gate = target.proxy.clone().unwrap();
+        [&target.profile, &gate.profile].map(|profile| profile.timeouts.connect.unwrap())
+    };
+    let given = world.one("web1", &client, &own);
+    assert_eq!(limits_of(&given), [9 * SECOND; 2]);
+    let read = world.read(text, &["web1"], &client, &config()).unwrap().remove(0);
+    assert_eq!(limits_of(&read), [SECOND; 2]);
+    // Hosts that come later share each of them.
+    let (common, list) = Common::new(client, vec!["web1".parse().unwrap()], Some(vec![own.clone()])).unwrap();
+    let mut common = common.with_ssh_config(Some(Arc::new(parsed)));
+    let first = common.targets(&list, &world.owner).unwrap().remove(0);
+    let mut add = |own: &HostConfig| {
+        let added = [Arc::new(Listed::new("web1".parse().unwrap(), own.clone()))];
+        let part = Part { hosts: &added, first: 1 };
+        common.changes(part, |_| false, [], &world.owner).unwrap().remove(0).unwrap()
+    };
+    let [same, of_file, again] = [&own, &config(), &config()].map(|own| add(own).proxy.unwrap());
+    assert!(Arc::ptr_eq(&first.proxy.unwrap(), &same) && Arc::ptr_eq(&of_file, &again));
+    assert!(!Arc::ptr_eq(&same, &of_file));
+}
+
 #[test]
 fn a_connection_is_made_as_the_file_says() {
     let world = World::new();
@@ -214,7 +341,7 @@ fn a_connection_is_made_as_the_file_says() {
                 ConnectionAttempts 9\nSetEnv A=1 B=2";
     let profile = world.file(text, "web1").profile;
     let Profile { connection, setup, .. } = &*profile;
-    assert_eq!(connection.bind, Some(IpAddr::from([192, 0, 2, 1])));
+    assert_eq!(connection.bind, Some(local(["192.0.2.1"])));
     assert_eq!(connection.family, AddressFamily::V4);
     assert_eq!(connection.keepalive, Some(Keepalive { interval: 5 * SECOND, missed_max: 7 }));
     assert!(connection.compress);
@@ -313,8 +440,8 @@ fn errors_name_the_line_or_the_host() {
 #[test]
 fn what_has_no_effect_is_listed_with_its_line() {
     let world = World::new();
-    let text = "Host web1\n RequestTTY force\n RemoteCommand uptime\n Ciphers aes256-ctr,rijndael\n \
-                BindAddress eth0.example\n RequestTTY no\n ProxyJump gate\n\
+    let text = "Host web1\n RequestTTY yes\n RemoteCommand uptime\n Ciphers aes256-ctr,rijndael\n \
+                RekeyLimit 1K\n RequestTTY no\n SessionType subsystem\n ProxyJump gate\n\
                 Host gate\n ControlMaster auto";
     let parsed = world.parse(text);
     let found = HostConfig::from_ssh_config(&mut parsed.resolver(), &SshDestination::new("web1")).unwrap();
@@ -323,10 +450,14 @@ fn what_has_no_effect_is_listed_with_its_line() {
         ignored,
         [
             "config:4: ciphers rijndael is ignored: the libssh in use lacks these algorithms",
-            "config:5: bindaddress eth0.example is ignored: it has to be an IP address",
-            "config:3: remotecommand is ignored: commands are given by the program",
-            "config:2: requesttty is ignored: a command asks for a terminal itself",
-            "config:9: controlmaster auto is ignored: a fleet has its own connections and shares none with ssh",
+            "config:5: rekeylimit 1024 is ignored: keys are exchanged after 64 KiB at the earliest",
+            "config:2: requesttty yes is ignored: it asks for a terminal where ssh runs on one; force does so \
+             here",
+            "config:3: remotecommand is ignored: a command that is given runs instead of it, which replaces \
+             login shells only",
+            "config:7: sessiontype subsystem is ignored: a command that is given is a command line, unless the \
+             program asks for a subsystem",
+            "config:10: controlmaster auto is ignored: a fleet has its own connections and shares none with ssh",
         ]
     );
 }

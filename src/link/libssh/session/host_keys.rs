@@ -1,7 +1,11 @@
-//! Which host keys a server has, as its first message (KEXINIT) lists them. Only libssh's log has
-//! that list.
+//! The key that a server shows, and which host keys it has, as its first message (KEXINIT) lists
+//! them. Only libssh's log has that list.
 
 use super::SshSession;
+use crate::hostkey::BlobReader;
+use crate::link::algorithms::Algorithms;
+use crate::link::libssh::options::require_rsa_bits;
+use crate::link::{LinkError, LinkErrorKind};
 
 /// libssh cuts longer log lines.
 const LINE_MAX: usize = 1000;
@@ -32,6 +36,25 @@ impl HostKeyLists {
 }
 
 impl SshSession {
+    /// The server's public key as a wire blob.
+    pub(crate) fn server_key(&mut self) -> Result<Vec<u8>, LinkError> {
+        let no_key = || LinkError::new(LinkErrorKind::Protocol, "no server key after the handshake");
+        let key = self.raw.server_key().ok_or_else(no_key)?;
+        let key_type = BlobReader::new(&key).string().unwrap_or_default();
+        let key_type = String::from_utf8_lossy(key_type);
+        self.algorithms = self.raw.algorithms(self.group_exchange, &key_type);
+        // Not earlier: libssh reports a host key that is too short as a wrong signature.
+        if let Some(bits) = self.rsa_bits_min {
+            require_rsa_bits(&mut self.raw, bits)?;
+        }
+        Ok(key)
+    }
+
+    /// The algorithms of the connection, once the [server's key](Self::server_key) was asked for.
+    pub(crate) fn algorithms(&self) -> Algorithms {
+        self.algorithms.clone()
+    }
+
     /// The host key algorithms that the server has listed, if the list is known. It is known at
     /// most if the caller has chosen the algorithms to offer.
     pub(crate) fn listed_host_keys(&self) -> Option<&str> {

@@ -30,7 +30,6 @@ use super::library::level_of_channels;
 use super::options::configure;
 use super::raw_session::{RawSession, SessionCall};
 use super::{OK, classify, log_lines};
-use crate::hostkey::BlobReader;
 use crate::limits;
 use crate::link::algorithms::Algorithms;
 use crate::link::libssh::backlog::Backlog;
@@ -66,6 +65,7 @@ pub(crate) struct SshSession {
     group_exchange: &'static str,
     algorithms: Algorithms,
     host_keys: Option<Box<HostKeyLists>>,
+    rsa_bits_min: Option<u16>,
     /// How many packets had been read when the login with an agent's key began. `Some` only during
     /// such a login.
     agent_begun: Option<u64>,
@@ -113,6 +113,7 @@ impl SshSession {
             group_exchange: options.algorithms.group_exchange(),
             algorithms: Algorithms::default(),
             host_keys: options.host_keys.map(|list| Box::new(HostKeyLists::new(list))),
+            rsa_bits_min: options.algorithms.rsa_bits_min,
             agent_begun: None,
             news: Vec::new(),
             has_closed: false,
@@ -169,24 +170,10 @@ impl SshSession {
         self.progress(rc)
     }
 
-    /// The server's public key as a wire blob.
-    pub(crate) fn server_key(&mut self) -> Result<Vec<u8>, LinkError> {
-        let no_key = || LinkError::new(LinkErrorKind::Protocol, "no server key after the handshake");
-        let key = self.raw.server_key().ok_or_else(no_key)?;
-        let key_type = BlobReader::new(&key).string().unwrap_or_default();
-        let key_type = String::from_utf8_lossy(key_type);
-        self.algorithms = self.raw.algorithms(self.group_exchange, &key_type);
-        Ok(key)
-    }
-
-    /// The algorithms of the connection, once the [server's key](Self::server_key) was asked for.
-    pub(crate) fn algorithms(&self) -> Algorithms {
-        self.algorithms.clone()
-    }
-
-    /// The key exchanges so far, including the first, and the traffic of the channels.
+    /// The key exchanges so far, including the first, and what has been carried.
     pub(crate) fn key_exchanges(&self) -> KeyExchanges {
-        self.key_exchanges
+        let counts = self.raw.counts();
+        KeyExchanges { carried: counts.read + counts.sent, ..self.key_exchanges }
     }
 
     pub(crate) fn packets_read(&self) -> u64 {
