@@ -54,6 +54,8 @@ use crate::output::Outcome;
 /// The SSH implementation behind all links.
 pub(crate) mod engine {
     pub(crate) use super::first_write::can_forward_agent;
+    #[cfg(test)]
+    pub(crate) use super::libssh::verbose_scopes;
     pub(crate) use super::libssh::{PrivateKey, has_gssapi, supports, takes_user, version};
     pub(crate) use super::libssh_link::LibsshLink as EngineLink;
     pub(crate) use super::provider::status as provider;

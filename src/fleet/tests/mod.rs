@@ -4,6 +4,7 @@ mod caller;
 mod checks;
 mod finale;
 mod links;
+mod log_level;
 mod simulation;
 mod told;
 mod world;

@@ -45,9 +45,22 @@ impl CallScope {
             };
             sys::ssh_set_log_callback(Some(on_log));
             sys::ssh_set_log_level(level as c_int);
+            #[cfg(test)]
+            VERBOSE.set(VERBOSE.get() + usize::from(level > sys::SSH_LOG_WARN));
             scope
         }
     }
+}
+
+#[cfg(test)]
+thread_local! {
+    static VERBOSE: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
+/// How many scopes this thread has opened that catch more than warnings, since it last asked.
+#[cfg(test)]
+pub(crate) fn verbose_scopes() -> usize {
+    VERBOSE.take()
 }
 
 impl Drop for CallScope {

@@ -39,6 +39,8 @@ use libssh_rs::sys;
 
 pub(crate) use algorithms::supports;
 pub(super) use call_scope::park_in_loops;
+#[cfg(test)]
+pub(crate) use call_scope::verbose_scopes;
 pub(super) use channel::OpenReply;
 pub(crate) use key::PrivateKey;
 pub(crate) use library::{descriptor_of, version};
