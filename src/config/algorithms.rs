@@ -11,11 +11,12 @@ use crate::error::{ConfigProblem, Error, Origin};
 use crate::hostkey::glob_matches;
 use crate::link::algorithms::{AlgorithmKind, Offered, POST_QUANTUM, Unsupported};
 use crate::link::engine;
+use crate::ssh_config::{AlgorithmList, ListChange};
 
 settings! { HostConfig, FleetBuilder.client, ClientBuilder.fleet; {
     /// The key exchanges to offer, in order of preference (OpenSSH: `KexAlgorithms`).
     ///
-    /// A list has OpenSSH's syntax: names separated by commas. A list that begins with `+` is added
+    /// A list has OpenSSH's syntax ([`AlgorithmList`]): names separated by commas. A list that begins with `+` is added
     /// to the end of the default, and one that begins with `^` to its front. A list that begins
     /// with `-` is removed from the default, and may contain the wildcards `*` and `?`. The default
     /// is the one below, even if the client has another list than the host.
@@ -58,7 +59,7 @@ settings! { HostConfig, FleetBuilder.client, ClientBuilder.fleet; {
     /// # Ok(())
     /// # }
     /// ```
-    kex_algorithms(list: impl Into<String>) =>
+    kex_algorithms(list: impl Into<AlgorithmList>) =>
         |config| config.algorithms[AlgorithmKind::KeyExchange as usize] = Some(list.into());
 
     /// Whether only key exchanges are offered that a quantum computer cannot break, so that
@@ -79,7 +80,7 @@ settings! { HostConfig, FleetBuilder.client, ClientBuilder.fleet; {
     /// Default: `ssh-ed25519`, `ecdsa-sha2-nistp256`, `ecdsa-sha2-nistp384`, `ecdsa-sha2-nistp521`,
     /// `rsa-sha2-512`, `rsa-sha2-256`. `ssh-rsa` can be added; it is weak, because it signs SHA-1
     /// hashes. libssh has no host certificates and no `ssh-dss`.
-    host_key_algorithms(list: impl Into<String>) =>
+    host_key_algorithms(list: impl Into<AlgorithmList>) =>
         |config| config.algorithms[AlgorithmKind::HostKey as usize] = Some(list.into());
 
     /// The ciphers to offer, in order of preference (OpenSSH: `Ciphers`), as a
@@ -93,7 +94,7 @@ settings! { HostConfig, FleetBuilder.client, ClientBuilder.fleet; {
     /// `aes256-cbc`, `aes192-cbc`, `aes128-cbc` and `3des-cbc` can be added. They are weak: an
     /// attacker on the network may recover parts of the data. 3DES is also slow. libssh has neither
     /// `arcfour` nor `blowfish-cbc`.
-    ciphers(list: impl Into<String>) =>
+    ciphers(list: impl Into<AlgorithmList>) =>
         |config| config.algorithms[AlgorithmKind::Cipher as usize] = Some(list.into());
 
     /// The MACs to offer, in order of preference (OpenSSH: `MACs`), as a
@@ -103,7 +104,7 @@ settings! { HostConfig, FleetBuilder.client, ClientBuilder.fleet; {
     /// Default: `hmac-sha2-256-etm@openssh.com`, `hmac-sha2-512-etm@openssh.com`, `hmac-sha2-256`,
     /// `hmac-sha2-512`, `hmac-sha1-etm@openssh.com`, `hmac-sha1`. libssh has no others, neither
     /// `umac-*` nor `hmac-md5` nor `hmac-sha1-96`.
-    macs(list: impl Into<String>) =>
+    macs(list: impl Into<AlgorithmList>) =>
         |config| config.algorithms[AlgorithmKind::Mac as usize] = Some(list.into());
 
     /// The types of keys and certificates to log in with (OpenSSH: `PubkeyAcceptedAlgorithms`), as
@@ -115,7 +116,7 @@ settings! { HostConfig, FleetBuilder.client, ClientBuilder.fleet; {
     /// of security keys, and certificates of all of these. `ssh-rsa` can be added; it is weak,
     /// because it signs SHA-1 hashes. If a server accepts only `ssh-rsa` but does not announce
     /// that, remove the two others for RSA keys from the list. libssh has no `ssh-dss`.
-    pubkey_algorithms(list: impl Into<String>) =>
+    pubkey_algorithms(list: impl Into<AlgorithmList>) =>
         |config| config.algorithms[AlgorithmKind::UserKey as usize] = Some(list.into());
 
     /// How many bits the RSA keys of hosts and users must have (OpenSSH: `RequiredRSASize`). From
@@ -132,23 +133,23 @@ settings! { @pass Proxy.config {
     /// The key exchanges to offer to the proxy
     /// ([`Builder::kex_algorithms`](crate::config::ClientBuilder::kex_algorithms)). Default: the
     /// client's setting.
-    kex_algorithms(list: impl Into<String>);
+    kex_algorithms(list: impl Into<AlgorithmList>);
 
     /// Whether only key exchanges are offered that a quantum computer cannot break. Default: the
     /// client's setting.
     require_post_quantum(on: bool);
 
     /// The host key algorithms to offer. Default: the client's setting.
-    host_key_algorithms(list: impl Into<String>);
+    host_key_algorithms(list: impl Into<AlgorithmList>);
 
     /// The ciphers to offer. Default: the client's setting.
-    ciphers(list: impl Into<String>);
+    ciphers(list: impl Into<AlgorithmList>);
 
     /// The MACs to offer. Default: the client's setting.
-    macs(list: impl Into<String>);
+    macs(list: impl Into<AlgorithmList>);
 
     /// The types of keys and certificates to log in with. Default: the client's setting.
-    pubkey_algorithms(list: impl Into<String>);
+    pubkey_algorithms(list: impl Into<AlgorithmList>);
 
     /// How many bits the RSA keys of the proxy and its user must have. Default: the client's
     /// setting.
@@ -159,7 +160,7 @@ settings! { @pass Proxy.config {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Choices<'a> {
     /// One for each kind of algorithm. `None` means the default.
-    pub lists: [Option<Given<'a, &'a str>>; AlgorithmKind::ALL.len()],
+    pub lists: [Option<Given<'a, &'a AlgorithmList>>; AlgorithmKind::ALL.len()],
     /// `None` unless post-quantum key exchanges are required.
     pub post_quantum: Option<Given<'a, bool>>,
     pub rsa_bits_min: Option<u16>,
@@ -199,9 +200,12 @@ impl Choices<'_> {
             });
         }
         let given = self.lists[kind as usize];
-        let (list, origin) = given.map_or(("", &Origin::Default), |given| (given.value, given.origin));
+        let origin = given.map_or(&Origin::Default, |given| given.origin);
         let of = |problem: ConfigProblem| problem.of(origin.clone());
-        let mut names = if given.is_some() { apply(kind, list, defaults).map_err(of)? } else { defaults };
+        let mut names = match given {
+            Some(given) => apply(kind, given.value, defaults).map_err(of)?,
+            None => defaults,
+        };
         if let Some(required) = post_quantum {
             names.retain(|name| POST_QUANTUM.contains(name));
             if names.is_empty() {
@@ -210,7 +214,8 @@ impl Choices<'_> {
             }
         }
         if names.is_empty() {
-            return Err(of(invalid(kind, list, "leaves no algorithm".to_owned())));
+            let list = given.map(|given| given.value.to_string()).unwrap_or_default();
+            return Err(of(invalid(kind, &list, "leaves no algorithm".to_owned())));
         }
         Ok(names)
     }
@@ -219,20 +224,20 @@ impl Choices<'_> {
 /// Returns the names that a list leaves (OpenSSH: `kex_assemble_names`).
 fn apply<'a>(
     kind: AlgorithmKind,
-    list: &'a str,
+    list: &'a AlgorithmList,
     mut defaults: Vec<&'a str>,
 ) -> Result<Vec<&'a str>, ConfigProblem> {
-    let names = |list: &'a str| list.split(',').collect::<Vec<_>>();
-    let all = match list.split_at_checked(1) {
-        Some(("-", removed)) => {
-            let is_removed =
-                |name: &&str| names(removed).iter().any(|it| glob_matches(it.as_bytes(), name.as_bytes()));
-            defaults.retain(|name| !is_removed(name));
-            return Ok(defaults);
-        }
-        Some(("+", added)) => [defaults, checked(kind, names(added))?].concat(),
-        Some(("^", first)) => [checked(kind, names(first))?, defaults].concat(),
-        _ => checked(kind, names(list))?,
+    if list.change == ListChange::Remove {
+        let is_removed =
+            |name: &&str| list.names.iter().any(|it| glob_matches(it.as_bytes(), name.as_bytes()));
+        defaults.retain(|name| !is_removed(name));
+        return Ok(defaults);
+    }
+    let names = checked(kind, list.names.iter().map(String::as_str).collect())?;
+    let all = match list.change {
+        ListChange::Append => [defaults, names].concat(),
+        ListChange::Prepend => [names, defaults].concat(),
+        ListChange::Replace | ListChange::Remove => names,
     };
     let mut distinct = Vec::with_capacity(all.len());
     for name in all {
@@ -268,7 +273,7 @@ mod tests {
 
     fn apply_to(list: &str) -> Result<String, ConfigProblem> {
         let defaults = vec!["chacha20-poly1305@openssh.com", "aes256-ctr", "aes128-ctr"];
-        apply(CIPHER, list, defaults).map(|names| names.join(","))
+        apply(CIPHER, &list.into(), defaults).map(|names| names.join(","))
     }
 
     #[test]

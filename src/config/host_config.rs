@@ -20,6 +20,7 @@ use crate::limits;
 use crate::link::Gssapi;
 use crate::link::algorithms::AlgorithmKind;
 use crate::session::RetryPolicy;
+use crate::ssh_config::AlgorithmList;
 
 /// Settings of one host, which take precedence over the client's (parallel-ssh: `HostConfig`).
 ///
@@ -147,7 +148,7 @@ pub struct HostConfig {
     pub(super) password_prompt: Option<String>,
     pub(super) responder: Option<Responder>,
     /// One list for each kind of algorithm.
-    pub(super) algorithms: [Option<String>; AlgorithmKind::ALL.len()],
+    pub(super) algorithms: [Option<AlgorithmList>; AlgorithmKind::ALL.len()],
     pub(super) require_post_quantum: Option<bool>,
     pub(super) required_rsa_size: Option<u16>,
     pub(super) retry: Option<RetryPolicy>,

@@ -279,7 +279,7 @@ impl<'a> Layers<'a> {
     }
 
     fn algorithms(&self) -> Choices<'a> {
-        let list = |kind| self.first(|config| config.algorithms[kind as usize].as_deref());
+        let list = |kind| self.first(|config| config.algorithms[kind as usize].as_ref());
         let post_quantum = self.first(|config| config.require_post_quantum).filter(|given| given.value);
         let rsa_bits_min = self.value(|config| config.required_rsa_size);
         Choices { lists: AlgorithmKind::ALL.map(list), post_quantum, rsa_bits_min }

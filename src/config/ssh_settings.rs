@@ -220,20 +220,15 @@ impl Conversion<'_> {
         kind: AlgorithmKind,
         keyword: &str,
         list: &Sourced<AlgorithmList>,
-    ) -> Result<Option<String>, SshConfigError> {
-        let AlgorithmList { change, names } = &list.value;
-        let sign = match change {
-            ListChange::Remove => return Ok(Some(format!("-{}", names.join(",")))),
-            ListChange::Append => "+",
-            ListChange::Prepend => "^",
-            ListChange::Replace => "",
-        };
-        let is_supported = |name: &&String| self.library.supports(kind, name);
-        let (usable, others): (Vec<_>, Vec<_>) = names.iter().partition(is_supported);
-        let joined =
-            |names: Vec<&String>| names.into_iter().map(String::as_str).collect::<Vec<_>>().join(",");
-        let (usable, others) = (joined(usable), joined(others));
-        if usable.is_empty() && *change == ListChange::Replace {
+    ) -> Result<Option<AlgorithmList>, SshConfigError> {
+        let AlgorithmList { change, names } = list.value.clone();
+        if change == ListChange::Remove {
+            return Ok(Some(list.value.clone()));
+        }
+        let is_supported = |name: &String| self.library.supports(kind, name);
+        let (usable, others): (Vec<_>, Vec<_>) = names.into_iter().partition(is_supported);
+        let others = others.join(",");
+        if usable.is_empty() && change == ListChange::Replace {
             let library = engine::version();
             let problem = format!("{keyword} {others}: libssh {library} has none of these algorithms");
             return Err(SshConfigError::line(&list.source, problem));
@@ -241,7 +236,7 @@ impl Conversion<'_> {
         if !others.is_empty() {
             self.ignore(keyword, &others, &list.source, "the libssh in use lacks these algorithms");
         }
-        Ok((!usable.is_empty()).then(|| format!("{sign}{usable}")))
+        Ok((!usable.is_empty()).then_some(AlgorithmList { change, names: usable }))
     }
 
     /// How long RSA keys must be, and how long session keys are used.

@@ -1,11 +1,23 @@
 //! The values of settings.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use crate::host::AddressFamily;
 
-/// A list of algorithms, and what it does to the default list (ssh_config(5), `Ciphers`).
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A list of algorithms, and what it does to the default list (ssh_config(5), `Ciphers`). Settings
+/// such as [`ciphers`](crate::config::ClientBuilder::ciphers) take it, or a text in OpenSSH's
+/// syntax.
+///
+/// ```
+/// use sshoal::ssh_config::{AlgorithmList, ListChange};
+///
+/// let list = AlgorithmList::from("+aes128-cbc,3des-cbc");
+/// assert_eq!(list.change, ListChange::Append);
+/// assert_eq!(list.names, ["aes128-cbc", "3des-cbc"]);
+/// assert_eq!(list.to_string(), "+aes128-cbc,3des-cbc");
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct AlgorithmList {
     /// How the list combines with the default.
     pub change: ListChange,
@@ -13,8 +25,31 @@ pub struct AlgorithmList {
     pub names: Vec<String>,
 }
 
+/// Reads names separated by commas, after a sign or none. Names are not checked.
+impl From<&str> for AlgorithmList {
+    fn from(text: &str) -> Self {
+        let signs = [ListChange::Append, ListChange::Remove, ListChange::Prepend];
+        let signed = signs.iter().find_map(|change| Some((*change, text.strip_prefix(change.sign())?)));
+        let (change, names) = signed.unwrap_or((ListChange::Replace, text));
+        Self { change, names: names.split(',').map(str::to_owned).collect() }
+    }
+}
+
+impl From<String> for AlgorithmList {
+    fn from(text: String) -> Self {
+        text.as_str().into()
+    }
+}
+
+/// Writes the list in OpenSSH's syntax.
+impl fmt::Display for AlgorithmList {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.change.sign(), self.names.join(","))
+    }
+}
+
 /// How a list of algorithms combines with the default list.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ListChange {
     /// No sign: the list replaces the default.
     Replace,
@@ -24,6 +59,17 @@ pub enum ListChange {
     Remove,
     /// `^`: the names precede the default.
     Prepend,
+}
+
+impl ListChange {
+    fn sign(self) -> &'static str {
+        match self {
+            Self::Replace => "",
+            Self::Append => "+",
+            Self::Remove => "-",
+            Self::Prepend => "^",
+        }
+    }
 }
 
 /// What `StrictHostKeyChecking` says.

@@ -169,17 +169,11 @@ pub(super) fn methods(args: &mut Args<'_>) -> Parsed<Vec<String>> {
 
 pub(super) fn algorithms(args: &mut Args<'_>) -> Parsed<AlgorithmList> {
     let given = args.next()?;
-    let (change, names) = match given.as_bytes()[0] {
-        b'+' => (ListChange::Append, &given[1..]),
-        b'-' => (ListChange::Remove, &given[1..]),
-        b'^' => (ListChange::Prepend, &given[1..]),
-        _ => (ListChange::Replace, given.as_str()),
-    };
-    let names: Vec<String> = names.split(',').map(str::to_owned).collect();
-    if change != ListChange::Remove && names.iter().any(String::is_empty) {
+    let list = AlgorithmList::from(given.as_str());
+    if list.change != ListChange::Remove && list.names.iter().any(String::is_empty) {
         return Err(format!("has the value {:?}, a list with an empty name", sanitise(&given)));
     }
-    Ok(AlgorithmList { change, names })
+    Ok(list)
 }
 
 /// `NAME=VALUE` several times; of two with the same name in a line, the first wins.

@@ -413,6 +413,13 @@ fn algorithms_that_libssh_lacks_are_left_out() {
     );
     assert_eq!(ciphers("Ciphers +arcfour"), ciphers(""));
     assert!(!ciphers("Ciphers -*-ctr").to_str().unwrap().contains("-ctr"));
+    // A list of a file and one in code are the same thing.
+    let settings =
+        world.parse("Ciphers ^aes128-ctr").resolver().resolve(&SshDestination::new("web1")).unwrap();
+    let list = settings.ciphers.unwrap().value;
+    assert_eq!(list, "^aes128-ctr".into());
+    let in_code = world.one("web1", &config().ciphers(list), &config());
+    assert_eq!(in_code.profile.algorithms.ciphers, ciphers("Ciphers ^aes128-ctr"));
     let problem = world.file_problem("Compression no\nMACs umac-64@openssh.com");
     let version = engine::version();
     let expected =
