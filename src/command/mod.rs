@@ -88,6 +88,9 @@ impl Command {
     /// other's state. Standard input is open by default, in a [`Fleet`](crate::Fleet) as well. A
     /// POSIX shell ends at the end of its input, with the exit status of its last command.
     ///
+    /// A host may have another program in place of the shell
+    /// ([`HostConfig::remote_command`](crate::HostConfig::remote_command)).
+    ///
     /// Without a terminal, the shell prints no prompt and does not echo its input. Some devices
     /// need a terminal ([`use_pty`](Self::use_pty)), where the end of the input has no effect: send
     /// a command that ends the shell, such as `exit`.

@@ -24,7 +24,8 @@ const JUMP_DEPTH: usize = 16;
 pub struct ResolvedHost {
     /// The settings.
     pub config: HostConfig,
-    /// What applies to the host or to its proxies and has no effect, with reasons.
+    /// What applies to the host or to its proxies and has no effect, or not everywhere, with
+    /// reasons.
     pub ignored: Vec<Ignored>,
 }
 

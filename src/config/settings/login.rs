@@ -138,7 +138,8 @@ settings! { HostConfig, FleetBuilder.client, ClientBuilder.fleet; {
     /// and a signature is requested only if the host accepts the key. If the agent fails, a host
     /// continues with its next credential, and the log has the reason; the time that the agent
     /// takes counts towards the time limit of the host's authentication. Certificates in the agent
-    /// are offered like keys. Each key is offered to the host, which may disconnect after too many
+    /// are offered like keys; [certificates](Self::cert_files) of the settings for keys in the agent
+    /// are offered before all keys but the named one, and the agent signs with the plain key. Each key is offered to the host, which may disconnect after too many
     /// (sshd: `MaxAuthTries`).
     ///
     /// With security keys (FIDO) in the agent, one host at a time waits for a touch, also if fleets
@@ -217,7 +218,8 @@ settings! { HostConfig, FleetBuilder.client, ClientBuilder.fleet; {
         |config| config.certificate = Some(KeySource::Bytes(Hidden::new(certificate)));
 
     /// OpenSSH user certificates (OpenSSH: `CertificateFile`). Each is offered with the key that it
-    /// belongs to, whether the settings name that key or it is in an identity file. Default: none.
+    /// belongs to, whether the settings name that key, it is in an identity file, or only the
+    /// [ssh-agent](Self::allow_agent) has it. Default: none.
     ///
     /// Files that cannot be used are skipped with a warning in the log, and a failed login names
     /// them. For a key with several certificates, the first one is offered, before
