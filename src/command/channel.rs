@@ -100,8 +100,8 @@ impl ChannelSettings {
 
 impl Command {
     /// Whether the command gets a terminal, whatever the settings of its hosts say (parallel-ssh:
-    /// `use_pty`). The terminal is that of [`Pty::default`], unless [`pty`](Self::pty) sets another.
-    /// Default: the host's setting ([`HostConfig::pty`](crate::HostConfig::pty)), which is no
+    /// `use_pty`). The terminal is that of [`Pty::default`], unless [`pty`](Self::pty) sets another
+    /// one. Default: the host's setting ([`HostConfig::pty`](crate::HostConfig::pty)), which is no
     /// terminal by default.
     ///
     /// A terminal has one output stream: standard error arrives as standard output, lines end with

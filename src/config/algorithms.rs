@@ -16,10 +16,11 @@ use crate::ssh_config::{AlgorithmList, ListChange};
 settings! { HostConfig, FleetBuilder.client, ClientBuilder.fleet; {
     /// The key exchanges to offer, in order of preference (OpenSSH: `KexAlgorithms`).
     ///
-    /// A list has OpenSSH's syntax ([`AlgorithmList`]): names separated by commas. A list that begins with `+` is added
-    /// to the end of the default, and one that begins with `^` to its front. A list that begins
-    /// with `-` is removed from the default, and may contain the wildcards `*` and `?`. The default
-    /// is the one below, even if the client has another list than the host.
+    /// A list has OpenSSH's syntax: names separated by commas (or it is an [`AlgorithmList`]). A
+    /// list that begins with `+` is added to the end of the default, and one that begins with `^`
+    /// to its front. A list that begins with `-` is removed from the default, and may contain the
+    /// wildcards `*` and `?`. The default is the one below, even if the client has another list
+    /// than the host.
     ///
     /// Default: `mlkem768x25519-sha256`, `curve25519-sha256` (also as
     /// `curve25519-sha256@libssh.org`), `ecdh-sha2-nistp256`, `ecdh-sha2-nistp521`,

@@ -2,6 +2,7 @@
 
 use super::builder::{ClientBuilder, FleetBuilder};
 use super::host_config::HostConfig;
+use super::layers::Layers;
 use super::settings::settings;
 use crate::command::{ChannelRequest, LoginProgram, Program, Pty, Variable};
 use crate::error::ConfigProblem;
@@ -78,7 +79,15 @@ pub(super) struct CommandChoice<'a> {
     pub login_program: Option<&'a (Program, String)>,
 }
 
-impl CommandChoice<'_> {
+impl<'a> CommandChoice<'a> {
+    pub fn of(layers: &Layers<'a>) -> Self {
+        Self {
+            env: layers.value(|config| config.env.as_deref()),
+            pty: layers.value(|config| config.pty.as_ref()).and_then(Option::as_ref),
+            login_program: layers.value(|config| config.login_program.as_ref()),
+        }
+    }
+
     /// The requests that precede those of each command, in OpenSSH's order.
     pub fn setup(&self, forwards_agent: bool) -> Result<Vec<ChannelRequest>, ConfigProblem> {
         let forward = forwards_agent.then_some(Ok(ChannelRequest::ForwardAgent));

@@ -230,7 +230,7 @@ impl<'a> Layers<'a> {
             bind: self.first(|config| config.bind.as_ref()),
             agent_socket: self.agent_socket(),
             forward_agent: self.forwarding(),
-            commands: self.commands(),
+            commands: CommandChoice::of(self),
             timeout,
             connect_timeout: self.value(|config| config.connect_timeout).unwrap_or(timeout),
             stop_grace: self.value(|config| config.stop_grace).unwrap_or(limits::STOP_GRACE),
@@ -267,14 +267,6 @@ impl<'a> Layers<'a> {
                     .value(|config| config.keepalive_max_missed)
                     .unwrap_or(limits::KEEPALIVE_MISSED),
             }),
-        }
-    }
-
-    fn commands(&self) -> CommandChoice<'a> {
-        CommandChoice {
-            env: self.value(|config| config.env.as_deref()),
-            pty: self.value(|config| config.pty.as_ref()).and_then(Option::as_ref),
-            login_program: self.value(|config| config.login_program.as_ref()),
         }
     }
 

@@ -103,8 +103,9 @@ impl<'a> CommandRef<'a> {
         self.0.unsent()
     }
 
-    /// Whether the host has granted the command a terminal.
-    pub(crate) fn on_terminal(&self) -> bool {
+    /// Whether the host has granted the command a terminal, so that standard error arrives as
+    /// standard output ([`Command::use_pty`](crate::Command::use_pty)).
+    pub fn on_terminal(&self) -> bool {
         self.0.on_terminal
     }
 

@@ -21,8 +21,8 @@ pub const REKEYS_PER_WINDOW: usize = 30;
 /// See [`REKEYS_PER_WINDOW`].
 pub const REKEY_WINDOW: Duration = Duration::from_secs(30);
 
-/// The fewest bytes after which this end can be made to ask for new keys. A data packet has up to 32
-/// KiB, so with fewer, nearly every packet would begin an exchange.
+/// The fewest bytes after which this end can be made to ask for new keys. A data packet has up to
+/// 32 KiB, so with fewer, nearly every packet would begin an exchange.
 pub const REKEY_BYTES_MIN: u64 = 64 * 1024;
 
 /// The times after which this end can be made to ask for new keys. libssh counts whole seconds, and

@@ -80,8 +80,8 @@ settings! { HostConfig, FleetBuilder.client, ClientBuilder.fleet; {
     compress(on: bool) => |config| config.compress = Some(on);
 
     /// After how many bytes in one direction this end asks for new keys (OpenSSH: `RekeyLimit`).
-    /// Default: `None`, after 1 GiB with `chacha20-poly1305` and after 64 GiB with AES. Less than 64
-    /// KiB is rejected.
+    /// Default: `None`, after 1 GiB with `chacha20-poly1305` and after 64 GiB with AES. Less than
+    /// 64 KiB is rejected.
     ///
     /// A key exchange costs 0.3 to 5 ms of CPU time, and a round trip in which nothing is sent. A
     /// server may ask for new keys earlier.

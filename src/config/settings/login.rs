@@ -138,9 +138,9 @@ settings! { HostConfig, FleetBuilder.client, ClientBuilder.fleet; {
     /// and a signature is requested only if the host accepts the key. If the agent fails, a host
     /// continues with its next credential, and the log has the reason; the time that the agent
     /// takes counts towards the time limit of the host's authentication. Certificates in the agent
-    /// are offered like keys; [certificates](Self::cert_files) of the settings for keys in the agent
-    /// are offered before all keys but the named one, and the agent signs with the plain key. Each key is offered to the host, which may disconnect after too many
-    /// (sshd: `MaxAuthTries`).
+    /// are offered like keys. A [certificate](Self::cert_files) of the settings for a key in the
+    /// agent is offered before all keys but the named one, and the agent signs with the plain key.
+    /// Each key is offered to the host, which may disconnect after too many (sshd: `MaxAuthTries`).
     ///
     /// With security keys (FIDO) in the agent, one host at a time waits for a touch, also if fleets
     /// were built together ([`build_many`](crate::config::FleetBuilder::build_many)). A fleet
