@@ -132,11 +132,11 @@ fn rsa_keys_have_the_size_that_the_file_requires() {
     // The user's key has as many, in a file or in an agent. It is not offered.
     let rsa = key(&sshd, ClientKey::Rsa);
     let agent = Agent::with_keys([ClientKey::Rsa.pair()]);
-    let in_agent =
-        format!(" IdentityAgent {}\n IdentitiesOnly no\n IdentityFile none", agent.socket().display());
-    for of_user in [format!(" IdentityFile {rsa}"), in_agent] {
-        let basics = basics(&sshd).replace(&format!("IdentityFile {}", key(&sshd, ClientKey::Ed25519)), "");
-        let with = |bits: u32| File::write(&sshd, &format!("{basics}\n{of_user}\n RequiredRSASize {bits}\n"));
+    let in_agent = format!("IdentityAgent {}\n IdentityFile none", agent.socket().display());
+    let plain = format!("IdentityFile {}\n IdentitiesOnly yes", key(&sshd, ClientKey::Ed25519));
+    for of_user in [format!("IdentityFile {rsa}"), in_agent] {
+        let basics = basics(&sshd).replace(&plain, &of_user);
+        let with = |bits: u32| File::write(&sshd, &format!("{basics} RequiredRSASize {bits}\n"));
         let enough = with(3072);
         assert_eq!(enough.ssh("web1", &["echo in"]), ["in"]);
         assert_eq!(run_one(&mut build(enough.builder("web1")), "echo in"), ["in"]);
