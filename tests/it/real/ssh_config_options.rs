@@ -1,7 +1,8 @@
 //! Single options of OpenSSH's configuration, with real servers and beside OpenSSH's own client.
 
 use std::io::{Read as _, Write as _};
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpStream};
+use std::thread;
 use std::time::Duration;
 
 use sshoal::error::AuthProblem;
@@ -9,9 +10,10 @@ use sshoal::hostkey::HostKeyProblem;
 use sshoal::{Command, HostErrorKind, HostOutput, JoinOptions, Outcome, ParallelClient};
 
 use super::ssh_config::{File, key};
-use super::{SLOW, build, client_for, guard, join, rest, run_one, start_error, stdout};
+use super::{SLOW, build, client_at, client_for, guard, join, rest, run_one, start_error, stdout};
 use crate::support::agent::Agent;
 use crate::support::keys::{ClientKey, KeyPair, KeyType};
+use crate::support::ports;
 use crate::support::sshd::Sshd;
 
 const A: &str = "127.0.2.1";
@@ -202,6 +204,45 @@ fn new_keys_for_requests_are_no_attack() {
     assert!(sshd.count("SSH2_MSG_NEWKEYS received") > 20);
 }
 
+/// Forwards one connection. Bytes to the server wait for a tenth of a second, and pass slowly.
+fn narrow_line(server: SocketAddr) -> SocketAddr {
+    let (listener, address) = ports::listen([127, 0, 0, 1].into()).expect("listen");
+    thread::spawn(move || {
+        let (mut client, _) = listener.accept().expect("a client");
+        let mut server = TcpStream::connect(server).expect("the server is there");
+        let (mut back, mut there) =
+            (server.try_clone().expect("a copy"), client.try_clone().expect("a copy"));
+        thread::spawn(move || std::io::copy(&mut back, &mut there));
+        let mut buffer = vec![0; 64 * 1024];
+        while let Ok(read @ 1..) = client.read(&mut buffer) {
+            // A small message waits for a round trip; large ones share the wait.
+            thread::sleep(Duration::from_millis(if read < 8 * 1024 { 50 } else { 5 }));
+            if server.write_all(&buffer[..read]).is_err() {
+                return;
+            }
+        }
+        let _ = server.shutdown(Shutdown::Write);
+    });
+    address
+}
+
+/// What is written while this end waits for the server's part of an exchange stays in libssh.
+#[test]
+fn little_is_held_back_while_new_keys_are_awaited() {
+    let _dog = guard("rekey_upload");
+    let sshd = Sshd::builder().log_level("DEBUG1").start();
+    let line = narrow_line(sshd.address());
+    // The socket pair of a proxy command takes a fifth of a MiB at once, and TCP ten times as much.
+    let command = "bash -c 'exec 3<>/dev/tcp/%h/%p; cat <&3 & exec cat >&3'";
+    let builder = client_at(&sshd, [line]).proxy_command(command);
+    let mut client = build(builder.rekey_bytes(2 * MIB as u64));
+    let input = vec![b'y'; 12 * MIB];
+    let counted = client.run_command(Command::new("wc -c").stdin(input)).expect("it starts");
+    join(&client, &counted);
+    assert_eq!(lines(&counted[0]), [(12 * MIB).to_string()], "{:?}", counted[0].outcome());
+    assert!(sshd.count("SSH2_MSG_NEWKEYS received") >= 5);
+}
+
 #[test]
 fn new_keys_are_asked_for_after_the_time_of_the_limit() {
     let _dog = guard("ssh_config_rekey_time");
@@ -215,7 +256,7 @@ fn new_keys_are_asked_for_after_the_time_of_the_limit() {
     let keys = sshd.count("SSH2_MSG_NEWKEYS received");
     assert!((11..=20).contains(&keys), "{keys} key exchanges");
     // An idle connection stays as it is.
-    std::thread::sleep(Duration::from_millis(2500));
+    thread::sleep(Duration::from_millis(2500));
     assert_eq!(sshd.count("SSH2_MSG_NEWKEYS received"), keys);
     assert_eq!(run_one(&mut client, "echo in"), ["in"]);
     assert_eq!(sshd.count("Accepted publickey"), 1);

@@ -169,8 +169,12 @@ impl SshSession {
         if written > 0 {
             self.key_exchanges.traffic += data_traffic(written);
         }
+        let after = self.raw.counts();
+        // After libssh has begun a key exchange itself, it queues packets until the host has
+        // answered, up to a whole window, and then sends all of them at once.
+        self.in_key_exchange |= written > 0 && after.packets_written == before.packets_written;
         if self.write_pending() {
-            self.unsent += self.raw.counts().packed_since(before);
+            self.unsent += after.packed_since(before);
         }
         if is_measured
             && written > 0

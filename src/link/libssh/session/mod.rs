@@ -80,7 +80,7 @@ pub(crate) struct SshSession {
     sent_password: bool,
     said: Said,
     is_corked: bool,
-    /// Whether the server has begun a key exchange that is not complete yet.
+    /// Whether a key exchange is known to have begun, by either end, and is not complete yet.
     in_key_exchange: bool,
     key_exchanges: KeyExchanges,
     packets_per_visit: u64,
