@@ -197,9 +197,9 @@ fn only_an_agent_with_nothing_but_security_keys_needs_one_for_sure() {
         assert!(!all.needs_security_key(&listed(keys)), "{keys:?}");
     }
     let preferred = || vec![PreferredKey::new(identity(SK).blob().to_vec())];
-    let some = AgentOffer { preferred: preferred(), only: true };
+    let some = AgentOffer { preferred: preferred(), certificates: Vec::new(), only: true };
     assert!(some.needs_security_key(&listed(&[2, SK, 3])) && !some.needs_security_key(&listed(&[2])));
-    let first = AgentOffer { preferred: preferred(), only: false };
+    let first = AgentOffer { preferred: preferred(), certificates: Vec::new(), only: false };
     assert!(!first.needs_security_key(&listed(&[2, SK])));
 }
 
