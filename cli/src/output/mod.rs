@@ -1,31 +1,196 @@
 //! What a person or another program reads of a run.
 //!
-//! A run tells a [`Report`] what happens; each form of output is one.
+//! A run reports [`News`] to an [`Output`], which hands it to its views; no view knows another.
+//! Every view is a [`Report`] that writes to the [`Screen`] or to files.
+//!
+//! | flag | in [`Options`] | view |
+//! |---|---|---|
+//! | (none) | [`Form::Stream`] | `stream.rs`: `host: line` as lines arrive |
+//! | `-L` | [`Form::Ordered`] | `ordered.rs`: the same, one host after the other |
+//! | `-b`, `-B` | [`Form::Folded`] | `folded.rs`: equal output once, at the end |
+//! | `-bL` | [`Form::Live`] | `live.rs`: equal lines once, as soon as no host can add to them |
+//! | `--json` | [`Form::Json`] | `json.rs`: JSON Lines, one object for each [`News`] |
+//! | `-N` | [`Options::label`] false | no labels in front of lines, no headers |
+//! | `--diff`, `--sort` | [`Options::diff`], [`Options::sort`] | `folded.rs`, `ordered.rs` |
+//! | `--outdir`, `--errdir` | [`Options::outdir`], [`Options::errdir`] | `files.rs`: one file for each host |
+//! | `--joblog` | [`Options::joblog`] | `joblog.rs`: a line for each host, as GNU parallel's |
+//! | `-P` | [`Options::progress`] | `progress.rs`: one line on the terminal |
+//! | `-q` | [`Options::quiet`] | `summary.rs`: failures only, no counts |
+//! | `--raw`, `--color` | [`Screen::raw`], [`Screen::of_process`] | |
+//!
+//! What makes these cheap is in `store/`: it keeps equal output of many hosts once.
+
+mod diff;
+mod escape;
+mod folded;
+mod gather;
+mod hosts;
+mod lines;
+mod progress;
+mod screen;
+mod store;
+mod stream;
+mod summary;
 
 use std::io;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
 
-use sshoal::StdStream;
+use sshoal::fleet::Timings;
+use sshoal::{Stage, StdStream};
 
+use self::folded::Folded;
+use self::progress::Progress;
+use self::stream::Stream;
+use self::summary::Summary;
 use crate::end::End;
 
-/// A host of the run, by its position in the list of targets.
-pub type HostIndex = usize;
+pub use hosts::{Fold, HostIndex, Hosts};
+pub use screen::{Screen, Sink};
 
-/// One form of output. The methods are called in the order in which things happen; for each host,
-/// [`end`](Self::end) is the last.
-///
-/// An error is that of the writer: the run is cancelled, as after a closed pipe.
-pub trait Report {
+/// Something that happened in a run. For each host, [`Ended`](Self::Ended) comes once and last.
+#[derive(Debug, Clone, Copy)]
+pub enum News<'a> {
+    /// An attempt to connect has entered this stage.
+    Entered { host: HostIndex, stage: Stage },
+    /// The user is logged in.
+    Connected { host: HostIndex, timings: Timings },
     /// A host has accepted the command.
-    fn started(&mut self, host: HostIndex) -> io::Result<()>;
-
-    /// A line of output, without its line end. May be a piece of a line that is longer than
-    /// 64 KiB: `whole` says whether the line ends here.
-    fn line(&mut self, host: HostIndex, stream: StdStream, bytes: &[u8], whole: bool) -> io::Result<()>;
-
-    /// The command has ended on this host.
-    fn end(&mut self, host: HostIndex, end: &End) -> io::Result<()>;
-
+    Started { host: HostIndex },
+    /// Output as it arrived: it may begin and end anywhere in a line.
+    Output { host: HostIndex, stream: StdStream, bytes: &'a [u8] },
+    /// The command has ended on this host, or failed before it ran.
+    Ended { host: HostIndex, end: &'a End, timings: Timings },
+    /// All hosts of a batch have ended; so many hosts of the run have not.
+    BatchDone { batch: usize, left: usize },
     /// All hosts have ended, or the run was stopped.
-    fn finish(&mut self) -> io::Result<()>;
+    Finished,
+}
+
+/// One form of output. `at` is the time since the run began.
+///
+/// An error of the screen or of a file ends the view. Its text says what failed and what to do; its
+/// kind is `BrokenPipe` if the reader of standard output is gone.
+pub trait Report {
+    fn report(&mut self, news: News<'_>, at: Duration, screen: &mut Screen<'_>) -> io::Result<()>;
+}
+
+/// The main form of output.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Form {
+    #[default]
+    Stream,
+    Ordered,
+    Folded {
+        /// Whether standard error is folded too, or streamed as it arrives.
+        stderr: bool,
+    },
+    Live,
+    Json,
+}
+
+/// The order of hosts with [`Form::Ordered`], and of groups with [`Form::Folded`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sort {
+    /// In the order of the targets.
+    Host,
+    /// By output.
+    Output,
+    /// Hosts that ended first come first.
+    Time,
+}
+
+/// What the flags of the command line mean for the output.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    pub form: Form,
+    /// Whether lines and groups say which hosts they are from.
+    pub label: bool,
+    /// `None`: hosts in the order of the targets, the largest group first.
+    pub sort: Option<Sort>,
+    /// Whether groups are shown as differences to the largest one.
+    pub diff: bool,
+    pub outdir: Option<PathBuf>,
+    pub errdir: Option<PathBuf>,
+    pub joblog: Option<PathBuf>,
+    /// Whether the progress line is shown, if standard error is a terminal.
+    pub progress: bool,
+    /// Whether the summary has failures only.
+    pub quiet: bool,
+    /// The command, for the job log and for JSON.
+    pub command: String,
+    /// How to run the command again on the hosts that failed, for the summary.
+    pub rerun: Option<String>,
+}
+
+/// Everything that is written about a run.
+pub struct Output<'a> {
+    hosts: &'a Hosts<'a>,
+    screen: Screen<'a>,
+    views: Vec<Box<dyn Report + 'a>>,
+    progress: Progress<'a>,
+    /// Whether the progress line is drawn.
+    shows_progress: bool,
+}
+
+impl<'a> Output<'a> {
+    /// `began` is when the run begins, by the wall clock. Folders are created here.
+    pub fn new(
+        options: &Options,
+        hosts: &'a Hosts<'a>,
+        screen: Screen<'a>,
+        began: SystemTime,
+    ) -> io::Result<Self> {
+        let form: Box<dyn Report + 'a> = match options.form {
+            Form::Folded { stderr } => Box::new(Folded::new(hosts, options, stderr)),
+            _ => Box::new(Stream::new(hosts, options.label)),
+        };
+        let _ = began;
+        // The summary is last.
+        let views = vec![form, Box::new(Summary::new(hosts, options))];
+        let shows_progress = options.progress && screen.is_terminal(StdStream::Stderr);
+        Ok(Self { hosts, screen, views, progress: Progress::new(hosts), shows_progress })
+    }
+
+    /// Hands news to all views. A view that fails gets no more news; the first error is returned.
+    pub fn report(&mut self, news: News<'_>, at: Duration) -> io::Result<()> {
+        self.progress.report(news, at);
+        let mut failed = Ok(());
+        self.views.retain_mut(|view| {
+            let reported = view.report(news, at, &mut self.screen);
+            let is_whole = reported.is_ok();
+            if failed.is_ok() {
+                failed = reported;
+            }
+            is_whole
+        });
+        if let News::Finished = news {
+            self.screen.hide_progress()?;
+            self.screen.flush()?;
+        }
+        failed
+    }
+
+    /// Writes what was reported. To be called when there is no news left for now, and at least ten
+    /// times per second while the progress line is shown.
+    pub fn turn(&mut self, at: Duration) -> io::Result<()> {
+        self.screen.flush()?;
+        if self.shows_progress { self.progress.draw(at, &mut self.screen) } else { Ok(()) }
+    }
+
+    /// A text for the user on standard error, of one or more lines.
+    pub fn note(&mut self, text: &str) -> io::Result<()> {
+        for line in text.lines() {
+            self.screen.text(StdStream::Stderr, &format!("sshoal: {line}\n"))?;
+        }
+        self.screen.flush()
+    }
+
+    /// How far the run is, and which hosts have not ended, for a user who asks.
+    pub fn status(&mut self, at: Duration) -> io::Result<()> {
+        let line = self.progress.line(at, usize::MAX);
+        let unfinished = self.progress.unfinished();
+        let hosts = if unfinished.is_empty() { "none".to_owned() } else { self.hosts.counted(&unfinished) };
+        self.note(&format!("{line}\nnot ended: {hosts}"))
+    }
 }
