@@ -1,1 +1,24 @@
-//! A run.
+//! A run: the loop over the fleet, and what ends it.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `fleet` | builds the fleet of a run from the flags and ssh_config |
+//! | `runner` | the loop: waits for hosts, signals and input, and reports what happens |
+//! | `interrupts`, `signals` | what ^C, ^Z, SIGTERM and SIGHUP mean |
+//! | `broadcast`, `input` | standard input, sent to all hosts |
+//! | `silence` | commands that print nothing for too long |
+//! | `ends` | from the outcomes of the library to what reports show |
+//! | `code` | the exit code |
+
+mod broadcast;
+mod code;
+mod ends;
+pub mod fleet;
+mod input;
+mod interrupts;
+mod runner;
+mod signals;
+mod silence;
+
+pub use code::{Rule, USAGE};
+pub use runner::Runner;

@@ -1,0 +1,110 @@
+//! The command line: the letters of clush for hosts, running and output, those of ssh for
+//! connections.
+
+mod connection;
+#[cfg(feature = "demo")]
+mod demo;
+mod duration;
+mod output;
+mod running;
+
+use std::ffi::OsString;
+
+use clap::{Args, Parser};
+
+pub use connection::ConnectionArgs;
+#[cfg(feature = "demo")]
+pub use demo::DemoArgs;
+pub use duration::{Limit, shown};
+pub use output::OutputArgs;
+pub use running::RunningArgs;
+
+/// What the command line asks for.
+#[derive(Debug)]
+pub enum Invocation {
+    Run(Box<RunArgs>),
+    #[cfg(feature = "demo")]
+    Demo(Box<DemoArgs>),
+}
+
+/// Run a command on many hosts over SSH
+///
+/// The first word that is not an option begins the command; `--` always does. Hosts are reached as
+/// `ssh` reaches them: ~/.ssh/config and known_hosts are read.
+#[derive(Debug, Parser)]
+#[command(
+    name = "sshoal",
+    version,
+    override_usage = "sshoal -w SET [OPTIONS] COMMAND [ARG]...",
+    after_help = AFTER,
+    arg_required_else_help = true,
+    disable_help_subcommand = true
+)]
+pub struct RunArgs {
+    #[command(flatten)]
+    pub targets: TargetArgs,
+    #[command(flatten)]
+    pub connection: ConnectionArgs,
+    #[command(flatten)]
+    pub running: RunningArgs,
+    #[command(flatten)]
+    pub output: OutputArgs,
+    /// The command, as for ssh: the words are joined by blanks, and the remote shell reads them
+    #[arg(value_name = "COMMAND", trailing_var_arg = true, required = true)]
+    pub command: Vec<OsString>,
+}
+
+const AFTER: &str = "Exit code: 0 all commands exited with 0, 1 some with another status, 3 some ended by a signal \
+or a time limit, 4 some hosts not reached, 5 some commands not started, 2 usage; 130 after ^C.";
+
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Hosts")]
+pub struct TargetArgs {
+    /// The hosts; repeatable
+    #[arg(short = 'w', value_name = "SET", required = true, allow_hyphen_values = true)]
+    pub with: Vec<String>,
+}
+
+/// Reads the command line.
+pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Invocation, clap::Error> {
+    let words: Vec<OsString> = words.into_iter().collect();
+    // Subcommands are subcommands only as the first word, so that every command can be run.
+    match words.get(1).and_then(|word| word.to_str()) {
+        #[cfg(feature = "demo")]
+        Some("demo") => DemoArgs::try_parse_from(&words[1..]).map(Box::new).map(Invocation::Demo),
+        _ => RunArgs::try_parse_from(words).map(Box::new).map(Invocation::Run),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn run(line: &str) -> Result<RunArgs, clap::Error> {
+        RunArgs::try_parse_from(line.split(' '))
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        RunArgs::command().debug_assert();
+    }
+
+    #[test]
+    fn the_first_word_begins_the_command() {
+        let args = run("sshoal -w web1 -l root uname -r -w").unwrap();
+        assert_eq!(args.command, ["uname", "-r", "-w"]);
+        assert_eq!(args.targets.with, ["web1"]);
+        let args = run("sshoal -w web1 -- -x").unwrap();
+        assert_eq!(args.command, ["-x"]);
+        assert!(run("sshoal -w web1 -Z uptime").is_err());
+        assert!(run("sshoal -w web1").is_err());
+    }
+
+    #[test]
+    fn the_short_help_fits_a_screen() {
+        let help = RunArgs::command().term_width(100).render_help().to_string();
+        assert!(help.lines().count() <= 50, "{} lines:\n{help}", help.lines().count());
+    }
+}

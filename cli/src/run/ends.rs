@@ -1,0 +1,165 @@
+//! From the outcomes of the library to what reports show.
+
+use std::time::Duration;
+
+use sshoal::error::Label;
+use sshoal::output::sanitise;
+use sshoal::{HostError, Outcome, Stage};
+
+use crate::args::shown;
+use crate::end::{End, Failure};
+
+/// Why this program has ended a command, or not started it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// The user, by ^C or a signal.
+    Signal(i32),
+    /// The user, by ^C and ^Z: only what had not started.
+    Starting,
+    /// Nobody reads the output any more.
+    OutputClosed,
+    /// The limit of the whole run.
+    Deadline(Duration),
+    /// The command has printed nothing for too long.
+    Silence(Duration),
+    /// The command did not read its input.
+    InputHeld(Duration),
+    /// The beginning of the input was gone when the command could have started.
+    InputGone,
+}
+
+impl Stop {
+    fn text(self) -> String {
+        match self {
+            Self::Signal(signal_hook::consts::SIGINT) => "stopped by ^C".to_owned(),
+            Self::Signal(signal) => {
+                let name = signal_hook::low_level::signal_name(signal).unwrap_or("a signal");
+                format!("stopped by {name}")
+            }
+            Self::Starting => "stopped by ^Z".to_owned(),
+            Self::OutputClosed => "stopped, because nobody reads the output".to_owned(),
+            Self::Deadline(limit) => format!("stopped at the limit of the run ({})", shown(limit)),
+            Self::Silence(limit) => format!("no output for {}", shown(limit)),
+            Self::InputHeld(limit) => format!("read nothing of its input for {}", shown(limit)),
+            Self::InputGone => "its input is no longer in memory".to_owned(),
+        }
+    }
+
+    fn advice(self) -> Option<&'static str> {
+        match self {
+            Self::Deadline(_) => Some("--deadline sets this limit."),
+            Self::Silence(_) => Some("--idle sets this limit."),
+            Self::InputHeld(_) => Some("A command that reads no input can have -n."),
+            Self::InputGone => {
+                Some("Let all hosts start at once (no -f), or give the input as a file: `< FILE`.")
+            }
+            Self::Signal(_) | Self::Starting | Self::OutputClosed => None,
+        }
+    }
+
+    fn label(self) -> Option<Label> {
+        match self {
+            Self::Silence(_) => Some(Label::ReadTimeout),
+            Self::Deadline(_) => Some(Label::CommandTimeout),
+            _ => None,
+        }
+    }
+}
+
+/// How a command ended. `stop` is why this program has cancelled it, if it has.
+pub fn end_of(outcome: &Outcome, stop: Option<Stop>) -> End {
+    match outcome {
+        Outcome::Exited(status) => End::Exited(*status),
+        Outcome::Signaled(signal) => {
+            End::Signaled { name: sanitise(&signal.name).into_owned(), core_dumped: signal.core_dumped }
+        }
+        Outcome::NoStatus => End::NoStatus,
+        Outcome::Failed(error) => End::Failed(failure(error, stop)),
+        other => End::Failed(Failure {
+            stage: Stage::Running,
+            label: other.label(),
+            text: sanitise(&other.to_string()).into_owned(),
+            advice: None,
+        }),
+    }
+}
+
+/// A command that may still run when this program leaves.
+pub fn left_behind(stage: Stage) -> End {
+    End::Failed(Failure {
+        stage,
+        label: Label::Cancelled,
+        text: "may still run: this program did not wait for its end".to_owned(),
+        advice: None,
+    })
+}
+
+fn failure(error: &HostError, stop: Option<Stop>) -> Failure {
+    let label = error.label();
+    let stop = stop.filter(|_| matches!(label, Label::Cancelled | Label::NotStarted));
+    match stop {
+        Some(stop) => Failure {
+            stage: error.stage(),
+            label: stop.label().filter(|_| label == Label::Cancelled).unwrap_or(label),
+            text: match label {
+                Label::NotStarted => format!("not started: {}", stop.text()),
+                _ => stop.text(),
+            },
+            advice: stop.advice().map(str::to_owned),
+        },
+        None => Failure {
+            stage: error.stage(),
+            label,
+            text: sanitise(&error.cause()).into_owned(),
+            advice: advice(label).map(str::to_owned),
+        },
+    }
+}
+
+/// What the user can do about failures of this kind.
+fn advice(label: Label) -> Option<&'static str> {
+    Some(match label {
+        Label::UnknownHost => "Check the name: `getent hosts NAME` should find it.",
+        Label::Resolver => "Check the name servers in /etc/resolv.conf.",
+        Label::Connect => "Is sshd running there, and is this its port (-p)?",
+        Label::ConnectTimeout | Label::AttemptsTimeout => {
+            "Is the host up, and does a firewall let ssh through? -t sets the limit."
+        }
+        Label::NotSsh => "What answers there is not an SSH server: check the port (-p).",
+        Label::NoCommonAlgorithm => "Add the server's algorithm, for example -o KexAlgorithms=+NAME.",
+        Label::HostKeyUnknown => {
+            "Record the keys with `sshoal keyscan -w SET`, over a network that you trust, or run again with \
+             --accept-new."
+        }
+        Label::HostKeyChanged => {
+            "Someone may be intercepting the connection. If the hosts were reinstalled, remove their old keys: \
+             `ssh-keygen -R NAME`."
+        }
+        Label::HostKeyRevoked => "The key was revoked: the host may be an impostor.",
+        Label::Auth => {
+            "Check the user (-l) and the key (-i, or ssh-add); `ssh -v HOST` shows what the server accepts."
+        }
+        Label::AuthTimeout => "The server, or the ssh-agent, took too long to log in; -t sets the limit.",
+        Label::HandshakeTimeout | Label::ExecTimeout => "The server took too long; -t sets the limit.",
+        Label::CommandTimeout => "-u sets this limit.",
+        Label::Proxy | Label::ProxyCommand => "Check the way to the host: `ssh -v HOST` takes the same one.",
+        Label::PeerDead | Label::ConnectionLost => "The command may still run there.",
+        Label::Limit => "Raise the limit on open files (ulimit -n), or lower -f.",
+        Label::Bug => "Please report this.",
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_texts_of_stops_name_their_limits() {
+        let limit = Duration::from_secs(90);
+        assert_eq!(Stop::Silence(limit).text(), "no output for 90 s");
+        assert_eq!(Stop::Deadline(Duration::from_secs(60)).text(), "stopped at the limit of the run (1 min)");
+        assert_eq!(Stop::Signal(2).text(), "stopped by ^C");
+        assert_eq!(Stop::Signal(15).text(), "stopped by SIGTERM");
+    }
+}
