@@ -6,7 +6,6 @@ use std::time::SystemTime;
 
 use hostsim::Sim;
 use sshoal::Fleet;
-use sshoal::error::Label;
 use sshoal::hostkey::{HostKey, HostKeyPins, HostKeyPolicy};
 
 use crate::args::DemoArgs;
@@ -18,7 +17,7 @@ use crate::run::{self, Runner};
 /// A port on which no simulated host listens.
 const REFUSING: u16 = 1;
 
-/// Starts the fleet, runs the command, and prints how many hosts failed. Returns the exit code.
+/// Starts the fleet and runs the command. Returns the exit code.
 pub fn run(args: &DemoArgs) -> Result<u8, Box<dyn Error>> {
     logging::start(args.output.verbose);
     let sim = Sim::builder();
@@ -32,8 +31,6 @@ pub fn run(args: &DemoArgs) -> Result<u8, Box<dyn Error>> {
     let options = args.output.options("release".to_owned());
     let output = Output::new(&options, &hosts, args.output.screen(), SystemTime::now())?;
     let ended = Runner::start(fleet(&sim, &names, args)?, &plan, output)?.finish()?;
-    let ok = ended.labels.iter().filter(|label| **label == Label::Succeeded).count();
-    println!("{} hosts: {ok} ok, {} failed", args.hosts, args.hosts - ok);
     Ok(ended.code.value(plan.rule))
 }
 

@@ -66,15 +66,16 @@ impl Stop {
     }
 }
 
-/// How a command ended. `stop` is why this program has cancelled it, if it has.
-pub fn end_of(outcome: &Outcome, stop: Option<Stop>) -> End {
+/// How a command ended. `stop` is why this program has cancelled it, if it has. `in_time`: it ended
+/// before its channel was closed.
+pub fn end_of(outcome: &Outcome, stop: Option<Stop>, in_time: bool) -> End {
     match outcome {
         Outcome::Exited(status) => End::Exited(*status),
         Outcome::Signaled(signal) => {
             End::Signaled { name: sanitise(&signal.name).into_owned(), core_dumped: signal.core_dumped }
         }
         Outcome::NoStatus => End::NoStatus,
-        Outcome::Failed(error) => End::Failed(failure(error, stop)),
+        Outcome::Failed(error) => End::Failed(failure(error, stop, in_time)),
         other => End::Failed(Failure {
             stage: Stage::Running,
             label: other.label(),
@@ -94,7 +95,7 @@ pub fn left_behind(stage: Stage) -> End {
     })
 }
 
-fn failure(error: &HostError, stop: Option<Stop>) -> Failure {
+fn failure(error: &HostError, stop: Option<Stop>, in_time: bool) -> Failure {
     let label = error.label();
     let stop = stop.filter(|_| matches!(label, Label::Cancelled | Label::NotStarted));
     match stop {
@@ -103,7 +104,8 @@ fn failure(error: &HostError, stop: Option<Stop>) -> Failure {
             label: stop.label().filter(|_| label == Label::Cancelled).unwrap_or(label),
             text: match label {
                 Label::NotStarted => format!("not started: {}", stop.text()),
-                _ => stop.text(),
+                _ if in_time || error.stage() < Stage::Running => stop.text(),
+                _ => format!("{}; the command did not end, and may still run", stop.text()),
             },
             advice: stop.advice().map(str::to_owned),
         },

@@ -1,5 +1,7 @@
 //! Builds the fleet of a run.
 
+use std::time::Duration;
+
 use sshoal::config::{FleetBuilder, Retry, RetryPolicy};
 use sshoal::ssh_config::SshConfig;
 use sshoal::{Error, Fleet, HostConfig};
@@ -9,6 +11,10 @@ use crate::targets::Target;
 
 /// How much output all hosts together may have ready before they wait for the screen.
 const UNREAD: usize = 32 * 1024 * 1024;
+
+/// How long a host may take to confirm that a channel is closed. sshd does so only when the command
+/// has ended.
+const CLOSE: Duration = Duration::from_secs(2);
 
 /// A fleet of these targets, each as ssh_config says.
 pub fn build(
@@ -41,7 +47,9 @@ pub fn paced(builder: FleetBuilder, running: &RunningArgs) -> FleetBuilder {
         .max_connecting(running.max_connecting)
         .max_running(running.fanout)
         .connects_per_second(running.rate)
-        .output_budget(UNREAD);
+        .output_budget(UNREAD)
+        .stop_grace(super::runner::STOP_GRACE)
+        .close_timeout(CLOSE);
     // As with ssh, the first failure is final, unless ssh_config has ConnectionAttempts. But sshd
     // drops connections at random while too many log in at once (MaxStartups).
     let attempts = RetryPolicy::default().refused(Retry::NEVER).failed(Retry::NEVER);

@@ -28,6 +28,9 @@ const SIGNALS: Token = Token(1);
 /// How often the progress line changes.
 const TICK: Duration = Duration::from_millis(100);
 
+/// How long a cancelled command has to end by SIGTERM.
+pub const STOP_GRACE: Duration = Duration::from_secs(1);
+
 /// What one turn may do. Only signals and the screen wait for its end.
 fn budget() -> Budget {
     Budget::default().time(Duration::from_millis(5)).events(4096).bytes(1024 * 1024)
@@ -56,8 +59,8 @@ pub struct Runner<'a> {
     silence: Option<Silence>,
     began: Instant,
     deadline: Option<(Instant, Duration)>,
-    /// Why the whole run is being stopped.
-    stop: Option<Stop>,
+    /// Why the whole run is being stopped, and since when.
+    stop: Option<(Stop, Instant)>,
     code: ExitCode,
     phase: Phase,
 }
@@ -68,8 +71,8 @@ struct Task {
     host: HostId,
     command: CommandId,
     state: State,
-    /// Why this program has ended the command.
-    stop: Option<Stop>,
+    /// Why this program has ended the command, and when.
+    stop: Option<(Stop, Instant)>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -213,7 +216,9 @@ impl<'a> Runner<'a> {
 
     fn end(&mut self, host: HostIndex, outcome: &Outcome, timings: Timings) {
         let task = &mut self.tasks[host];
-        let end = end_of(outcome, task.stop.or(self.stop));
+        let stop = task.stop.or(self.stop);
+        let has_ended = stop.is_none_or(|(_, since)| since.elapsed() < STOP_GRACE);
+        let end = end_of(outcome, stop.map(|(stop, _)| stop), has_ended);
         task.state = State::Ended(end.label());
         if let Some(input) = &mut self.input {
             input.end(host);
@@ -262,14 +267,19 @@ impl<'a> Runner<'a> {
 
     fn cancel(&mut self, host: HostIndex, stop: Stop) {
         let task = &mut self.tasks[host];
-        task.stop.get_or_insert(stop);
+        task.stop.get_or_insert((stop, Instant::now()));
         self.fleet.cancel(task.command);
     }
 
     /// Starts nothing more, and ends what runs.
     fn cancel_all(&mut self, stop: Stop) {
-        self.stop.get_or_insert(stop);
-        self.fleet.drain(Instant::now());
+        let now = Instant::now();
+        match &mut self.stop {
+            // What was left to end is now cancelled, too.
+            Some(begun @ (Stop::Starting, _)) => *begun = (stop, now),
+            begun => _ = begun.get_or_insert((stop, now)),
+        }
+        self.fleet.drain(now);
     }
 
     fn take_signals(&mut self) {
@@ -277,7 +287,7 @@ impl<'a> Runner<'a> {
             match self.interrupts.on(signal, Instant::now()) {
                 Wish::Status => self.show_status(),
                 Wish::StopStarting => {
-                    self.stop.get_or_insert(Stop::Starting);
+                    self.stop.get_or_insert((Stop::Starting, Instant::now()));
                     self.fleet.drain(None);
                     self.note("starting nothing more; waiting for what runs");
                 }

@@ -1,0 +1,11 @@
+//! The program as users run it: against real servers, against the simulated fleet, and on a
+//! terminal.
+
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test that cannot go on fails at once")]
+
+mod ends;
+mod input;
+mod runs;
+mod signals;
+mod support;
+mod terminal;

@@ -1,0 +1,102 @@
+//! A terminal with the program on it, and what a person sees there.
+
+use std::io::{Read, Write};
+use std::num::NonZeroU16;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use super::{Program, eventually};
+
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// A pseudo-terminal, made by `script` (Debian: bsdutils), and its screen.
+pub struct Terminal {
+    child: Child,
+    keys: ChildStdin,
+    parser: Arc<Mutex<vt100::Parser>>,
+}
+
+impl Terminal {
+    /// Runs the program on a terminal of this size. The last line tells its exit code.
+    pub fn start(program: Program, columns: u16, rows: u16) -> Self {
+        Self::of(program.command(), columns, rows)
+    }
+
+    /// Like [`start`](Self::start), for any program.
+    pub fn of(program: Command, columns: u16, rows: u16) -> Self {
+        let words = [program.get_program()].into_iter().chain(program.get_args());
+        let words: Vec<String> = words.map(|word| quoted(&word.to_string_lossy())).collect();
+        let line = format!("stty cols {columns} rows {rows}; {}; echo \"[exit $?]\"", words.join(" "));
+        let mut script = Command::new("script");
+        script.args(["--quiet", "--return", "--command", &line, "/dev/null"]);
+        for (name, value) in program.get_envs() {
+            match value {
+                Some(value) => script.env(name, value),
+                None => script.env_remove(name),
+            };
+        }
+        script.env("TERM", "xterm").env("SHELL", "/bin/bash");
+        script.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
+        let mut child = script.spawn().expect("script (Debian: bsdutils)");
+        let keys = child.stdin.take().expect("piped");
+        let mut screen = child.stdout.take().expect("piped");
+        let size = [rows, columns].map(|size| NonZeroU16::new(size).expect("a size"));
+        let parser = Arc::new(Mutex::new(vt100::Parser::new(size[0], size[1], 0)));
+        let shown = parser.clone();
+        thread::spawn(move || {
+            let mut bytes = [0; 4096];
+            while let Ok(read @ 1..) = screen.read(&mut bytes) {
+                shown.lock().unwrap_or_else(PoisonError::into_inner).process(&bytes[..read]);
+            }
+        });
+        Self { child, keys, parser }
+    }
+
+    /// Types these keys: `\x03` is ^C.
+    pub fn press(&mut self, keys: &str) {
+        self.keys.write_all(keys.as_bytes()).expect("the terminal takes keys");
+        self.keys.flush().expect("the terminal takes keys");
+    }
+
+    /// What is on the screen now.
+    pub fn text(&self) -> String {
+        self.parser().screen().contents()
+    }
+
+    /// Waits until this is on the screen.
+    #[track_caller]
+    pub fn await_text(&self, text: &str) {
+        let what = format!("{text:?} on the screen");
+        let found = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            eventually(LIMIT, &what, || self.text().contains(text).then_some(()));
+        }));
+        assert!(found.is_ok(), "not {what}:\n{}", self.text());
+    }
+
+    /// Waits for the end of the program, and returns its exit code.
+    #[track_caller]
+    pub fn exit_code(&self) -> i32 {
+        self.await_text("[exit ");
+        let text = self.text();
+        let (_, rest) = text.rsplit_once("[exit ").expect("just seen");
+        rest.split(']').next().and_then(|code| code.parse().ok()).expect("a number")
+    }
+
+    fn parser(&self) -> MutexGuard<'_, vt100::Parser> {
+        self.parser.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        // The program gets SIGHUP with the end of the terminal.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn quoted(word: &str) -> String {
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
