@@ -9,11 +9,8 @@ use sshoal::StdStream;
 use super::diff;
 use super::gather::{Gathered, Group};
 use super::stream::{self, Stream};
-use super::{Hosts, News, Options, Report, Screen};
+use super::{Headers, Hosts, News, Options, Report, Screen};
 use crate::end::End;
-
-/// As clush has it.
-const RULE: &str = "---------------\n";
 
 const FAILED: Style = AnsiColor::Red.on_default();
 
@@ -29,11 +26,17 @@ pub struct Folded<'a> {
 impl<'a> Folded<'a> {
     pub fn new(hosts: &'a Hosts<'a>, options: &Options, stderr: bool) -> Self {
         let streamed = (!stderr).then(|| Stream::new(hosts, options.label));
-        Self { hosts, gathered: Gathered::new(), stderr: streamed, options: options.clone() }
+        Self { stderr: streamed, ..Self::of(hosts, options, Gathered::new()) }
+    }
+
+    /// Of output that was gathered before.
+    pub fn of(hosts: &'a Hosts<'a>, options: &Options, gathered: Gathered) -> Self {
+        Self { hosts, gathered, stderr: None, options: options.clone() }
     }
 
     fn write(&self, stream: StdStream, screen: &mut Screen<'_>) -> io::Result<()> {
-        let groups = self.gathered.groups(stream, self.options.sort)?;
+        let groups =
+            self.gathered.groups(stream, self.options.sort, self.options.headers != Headers::DshbakEach)?;
         let printed: Vec<&Group> = groups.iter().filter(|group| !group.at.is_empty()).collect();
         if self.options.diff && printed.len() > 1 {
             return diff::write(self.hosts, &self.gathered, &printed, stream, screen);
@@ -53,10 +56,14 @@ impl<'a> Folded<'a> {
 
     fn write_header(&self, group: &Group, stream: StdStream, screen: &mut Screen<'_>) -> io::Result<()> {
         let (label, _) = stream::styles(stream);
-        let header = header(self.hosts, &self.gathered, group);
+        // Those programs have different rules, and only one has counts.
+        let (rule, header) = match self.options.headers {
+            Headers::Clush => ("-".repeat(15), header(self.hosts, &self.gathered, group)),
+            _ => ("-".repeat(16), self.hosts.set(&group.hosts)),
+        };
         let is_success = self.gathered.end_of(group).is_some_and(End::is_success);
         let style = if is_success { label } else { FAILED };
-        screen.styled(stream, style, &format!("{RULE}{header}\n{RULE}"))
+        screen.styled(stream, style, &format!("{rule}\n{header}\n{rule}\n"))
     }
 }
 

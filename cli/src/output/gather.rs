@@ -106,14 +106,15 @@ impl Gathered {
         &self.store
     }
 
-    /// The groups of hosts by one stream. Without an order, the largest comes first, and the end of
-    /// fewest surprises: success before other ends.
-    pub fn groups(&self, stream: StdStream, sort: Option<Sort>) -> io::Result<Vec<Group>> {
-        let mut numbers: HashMap<(Position, Option<u32>), usize> = HashMap::new();
+    /// The groups of hosts by one stream; without `fold`, each host is one. Without an order, the
+    /// largest comes first, and of equal ones those that succeeded.
+    pub fn groups(&self, stream: StdStream, sort: Option<Sort>, fold: bool) -> io::Result<Vec<Group>> {
+        let mut numbers: HashMap<(Position, Option<u32>, HostIndex), usize> = HashMap::new();
         let mut groups: Vec<Group> = Vec::new();
         for (host, kept) in self.hosts.iter().enumerate() {
             let (at, end) = (self.position(host, stream), kept.end.map(|(number, _)| number));
-            let number = *numbers.entry((at, end)).or_insert(groups.len());
+            let apart = if fold { 0 } else { host };
+            let number = *numbers.entry((at, end, apart)).or_insert(groups.len());
             if number == groups.len() {
                 groups.push(Group { at, end, first: u32::MAX, hosts: Vec::new() });
             }
@@ -140,6 +141,12 @@ impl Gathered {
         let mut hosts: Vec<HostIndex> = (0..count).collect();
         sort_by(&mut hosts, |a, b| self.store.compare(self.position(*a, stream), self.position(*b, stream)))?;
         Ok(hosts)
+    }
+
+    /// The same with other numbers: the first host of the list becomes the first one.
+    pub fn reordered(mut self, hosts: &[HostIndex]) -> Self {
+        self.hosts = hosts.iter().map(|host| self.hosts[*host]).collect();
+        self
     }
 
     /// Passes on the lines of an output.

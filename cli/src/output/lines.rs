@@ -92,6 +92,14 @@ impl Lines {
         take(Piece { bytes: &begun.bytes, begins: !begun.cut, ends: true })
     }
 
+    /// The hosts with lines that have not ended.
+    pub fn hosts(&self) -> Vec<HostIndex> {
+        let mut hosts: Vec<HostIndex> = self.begun.keys().map(|(host, _)| *host).collect();
+        hosts.sort_unstable();
+        hosts.dedup();
+        hosts
+    }
+
     fn hold(
         &mut self,
         host: HostIndex,

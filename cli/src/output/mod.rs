@@ -5,6 +5,7 @@
 //!
 //! | flag | in [`Options`] | view |
 //! |---|---|---|
+//! | `sshoal fold`, `dshbak` | [`fold`], [`Options::headers`] | `fold_input.rs`: lines of other programs |
 //! | (none) | [`Form::Stream`] | `stream.rs`: `host: line` as lines arrive |
 //! | `-L` | [`Form::Ordered`] | `ordered.rs`: the same, one host after the other |
 //! | `-b`, `-B` | [`Form::Folded`] | `folded.rs`: equal output once, at the end |
@@ -22,10 +23,16 @@
 
 mod diff;
 mod escape;
+mod files;
+mod fold_input;
 mod folded;
 mod gather;
 mod hosts;
+mod joblog;
+mod json;
 mod lines;
+mod live;
+mod ordered;
 mod progress;
 mod screen;
 mod store;
@@ -39,12 +46,18 @@ use std::time::{Duration, SystemTime};
 use sshoal::fleet::Timings;
 use sshoal::{Stage, StdStream};
 
+use self::files::Files;
 use self::folded::Folded;
+use self::joblog::JobLog;
+use self::json::Json;
+use self::live::Live;
+use self::ordered::Ordered;
 use self::progress::Progress;
 use self::stream::Stream;
 use self::summary::Summary;
 use crate::end::End;
 
+pub use fold_input::{Unlabelled, fold};
 pub use hosts::{Fold, HostIndex, Hosts};
 pub use screen::{Screen, Sink};
 
@@ -100,10 +113,23 @@ pub enum Sort {
     Time,
 }
 
+/// The headers of groups with [`Form::Folded`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Headers {
+    /// With the number of hosts, and how they ended if they failed.
+    #[default]
+    Clush,
+    /// As `dshbak -c`.
+    Dshbak,
+    /// As `dshbak`: each host is shown by itself.
+    DshbakEach,
+}
+
 /// What the flags of the command line mean for the output.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
     pub form: Form,
+    pub headers: Headers,
     /// Whether lines and groups say which hosts they are from.
     pub label: bool,
     /// `None`: hosts in the order of the targets, the largest group first.
@@ -124,6 +150,18 @@ pub struct Options {
 }
 
 /// Everything that is written about a run.
+///
+/// ```text
+/// let screen = Screen::of_process(color).raw(raw);
+/// let hosts = Hosts::new(labels, &fold);
+/// let mut output = Output::new(&options, &hosts, screen, SystemTime::now())?;
+/// loop {
+///     // a turn of the fleet
+///     output.report(News::Started { host }, at)?; // one for each event
+///     output.turn(at)?;
+/// }
+/// output.report(News::Finished, at)?;
+/// ```
 pub struct Output<'a> {
     hosts: &'a Hosts<'a>,
     screen: Screen<'a>,
@@ -143,11 +181,22 @@ impl<'a> Output<'a> {
     ) -> io::Result<Self> {
         let form: Box<dyn Report + 'a> = match options.form {
             Form::Folded { stderr } => Box::new(Folded::new(hosts, options, stderr)),
-            _ => Box::new(Stream::new(hosts, options.label)),
+            Form::Stream => Box::new(Stream::new(hosts, options.label)),
+            Form::Ordered => Box::new(Ordered::new(hosts, options)),
+            Form::Live => Box::new(Live::new(hosts, options)),
+            Form::Json => Box::new(Json::new(hosts, options, began)),
         };
-        let _ = began;
-        // The summary is last.
-        let views = vec![form, Box::new(Summary::new(hosts, options))];
+        let mut views = vec![form];
+        for (folder, stream) in [(&options.outdir, StdStream::Stdout), (&options.errdir, StdStream::Stderr)] {
+            if let Some(folder) = folder {
+                views.push(Box::new(Files::new(folder, stream, hosts)?));
+            }
+        }
+        if let Some(path) = &options.joblog {
+            views.push(Box::new(JobLog::create(path, hosts, options, began)?));
+        }
+        // The summary is last on the screen.
+        views.push(Box::new(Summary::new(hosts, options)));
         let shows_progress = options.progress && screen.is_terminal(StdStream::Stderr);
         Ok(Self { hosts, screen, views, progress: Progress::new(hosts), shows_progress })
     }
@@ -194,3 +243,6 @@ impl<'a> Output<'a> {
         self.note(&format!("{line}\nnot ended: {hosts}"))
     }
 }
+
+#[cfg(test)]
+mod tests;

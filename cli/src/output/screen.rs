@@ -84,6 +84,10 @@ impl<'a> Screen<'a> {
         self.buffered(stream).sink.terminal
     }
 
+    pub fn takes_colour(&self, stream: StdStream) -> bool {
+        self.buffered(stream).sink.colour
+    }
+
     /// A text of this program.
     pub fn text(&mut self, stream: StdStream, text: &str) -> io::Result<()> {
         self.bytes(stream, text.as_bytes())
@@ -91,7 +95,7 @@ impl<'a> Screen<'a> {
 
     /// A text of this program, in this style if the stream takes colours.
     pub fn styled(&mut self, stream: StdStream, style: Style, text: &str) -> io::Result<()> {
-        if !self.buffered(stream).sink.colour || style.is_plain() {
+        if !self.takes_colour(stream) || style.is_plain() {
             return self.text(stream, text);
         }
         self.text(stream, &format!("{style}{text}{style:#}"))
@@ -101,7 +105,7 @@ impl<'a> Screen<'a> {
     pub fn host_line(&mut self, stream: StdStream, style: Style, line: &[u8]) -> io::Result<()> {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         let shown = if self.is_terminal(stream) && !self.raw { escape::line(line) } else { line.into() };
-        if self.buffered(stream).sink.colour && !style.is_plain() {
+        if self.takes_colour(stream) && !style.is_plain() {
             self.text(stream, &style.render().to_string())?;
             self.bytes(stream, &shown)?;
             self.text(stream, &style.render_reset().to_string())?;

@@ -28,18 +28,34 @@ impl<'a> Stream<'a> {
     }
 }
 
+impl Stream<'_> {
+    /// Writes the lines that end in these bytes.
+    pub fn output(
+        &mut self,
+        host: HostIndex,
+        stream: StdStream,
+        bytes: &[u8],
+        screen: &mut Screen<'_>,
+    ) -> io::Result<()> {
+        let Self { prefix, lines } = self;
+        lines.push(host, stream, bytes, &mut |piece| prefix.write(screen, host, stream, piece))
+    }
+
+    /// Writes the last lines of a host that have no line end.
+    pub fn finish(&mut self, host: HostIndex, screen: &mut Screen<'_>) -> io::Result<()> {
+        let Self { prefix, lines } = self;
+        [StdStream::Stdout, StdStream::Stderr].into_iter().try_for_each(|stream| {
+            lines.finish(host, stream, &mut |piece| prefix.write(screen, host, stream, piece))
+        })
+    }
+}
+
 impl Report for Stream<'_> {
     fn report(&mut self, news: News<'_>, _: Duration, screen: &mut Screen<'_>) -> io::Result<()> {
-        let Self { prefix, lines } = self;
         match news {
-            News::Output { host, stream, bytes } => {
-                lines.push(host, stream, bytes, &mut |piece| prefix.write(screen, host, stream, piece))
-            }
-            News::Ended { host, .. } => {
-                [StdStream::Stdout, StdStream::Stderr].into_iter().try_for_each(|stream| {
-                    lines.finish(host, stream, &mut |piece| prefix.write(screen, host, stream, piece))
-                })
-            }
+            News::Output { host, stream, bytes } => self.output(host, stream, bytes, screen),
+            News::Ended { host, .. } => self.finish(host, screen),
+            News::Finished => self.lines.hosts().into_iter().try_for_each(|host| self.finish(host, screen)),
             _ => Ok(()),
         }
     }

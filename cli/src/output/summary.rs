@@ -69,21 +69,25 @@ impl<'a> Summary<'a> {
         // Another line would be as long as the one that it saves.
         let listed = if numbers.len() <= TEXTS_PER_KIND + 1 { numbers.len() } else { TEXTS_PER_KIND };
         let (listed, rest) = numbers.split_at(listed);
-        for (position, number) in listed.iter().enumerate() {
+        let mut lines: Vec<(Vec<HostIndex>, String, Option<&str>)> = Vec::new();
+        for number in listed {
             let (end, hosts) = &self.ends[*number];
-            self.write_failure(hosts, &end.to_string(), screen)?;
-            let next = listed.get(position + 1).and_then(|next| advice_of(&self.ends[*next].0));
+            lines.push((hosts.clone(), end.to_string(), advice(end)));
+        }
+        if let Some(first) = rest.first() {
+            let hosts = rest.iter().flat_map(|number| self.ends[*number].1.clone()).collect();
+            let text = format!("{} other texts of this kind (--json has them all)", rest.len());
+            lines.push((hosts, text, advice(&self.ends[*first].0)));
+        }
+        for (position, (hosts, text, advice)) in lines.iter().enumerate() {
+            self.write_failure(hosts, text, screen)?;
             // Advice that is the same for several failures follows the last of them.
-            if let Some(advice) = advice_of(end).filter(|advice| next != Some(*advice)) {
+            let next = lines.get(position + 1).and_then(|(_, _, advice)| *advice);
+            if let Some(advice) = advice.filter(|advice| next != Some(*advice)) {
                 screen.text(StdStream::Stderr, &format!("    {advice}\n"))?;
             }
         }
-        if rest.is_empty() {
-            return Ok(());
-        }
-        let hosts: Vec<HostIndex> = rest.iter().flat_map(|number| self.ends[*number].1.clone()).collect();
-        let text = format!("{} other texts of this kind (--json has them all)", rest.len());
-        self.write_failure(&hosts, &text, screen)
+        Ok(())
     }
 
     fn write_failure(&self, hosts: &[HostIndex], text: &str, screen: &mut Screen<'_>) -> io::Result<()> {
@@ -131,7 +135,7 @@ impl<'a> Summary<'a> {
     }
 }
 
-fn advice_of(end: &End) -> Option<&str> {
+fn advice(end: &End) -> Option<&str> {
     match end {
         End::Failed(failure) => failure.advice.as_deref(),
         _ => None,

@@ -3,6 +3,8 @@
 use std::cmp::Ordering;
 use std::io::{self, Read};
 
+use memchr::memchr;
+
 use super::{Position, Store};
 
 /// Reads one output.
@@ -68,5 +70,52 @@ impl Read for Content<'_> {
             return Ok(bytes.len());
         }
         Ok(0)
+    }
+}
+
+impl Store {
+    /// Whether the output at `at` begins with that at `start`.
+    pub fn begins_with(&self, mut at: Position, start: Position) -> bool {
+        while at.node != start.node {
+            if at.node == 0 {
+                return false;
+            }
+            at = self.nodes[at.node as usize].parent;
+        }
+        at.offset >= start.offset
+    }
+
+    /// The line that begins at `from` in the output at `at`, without its end, and the position behind
+    /// it: at most so many bytes, and fewer if the output ends there.
+    pub fn line(&self, from: Position, at: Position, most: usize) -> io::Result<(Vec<u8>, Position)> {
+        // The nodes from the last one up to that of `from`.
+        let mut path = vec![at];
+        while let Some(last) = path.last().filter(|last| last.node != from.node && last.node != 0) {
+            path.push(self.nodes[last.node as usize].parent);
+        }
+        let (mut line, mut scratch, mut after) = (Vec::new(), Vec::new(), from);
+        let mut offset = from.offset;
+        for part in path.iter().rev() {
+            let node = &self.nodes[part.node as usize];
+            while offset < part.offset && line.len() < most {
+                let wanted = most - line.len();
+                let left = usize::try_from(part.offset - offset).unwrap_or(usize::MAX).min(wanted);
+                let bytes = node.bytes.read(offset, left, &self.pool, &mut scratch)?;
+                let end = memchr(b'\n', bytes);
+                let taken = &bytes[..end.unwrap_or(bytes.len())];
+                line.extend_from_slice(taken);
+                offset += taken.len() as u64;
+                after = Position { node: part.node, offset };
+                if end.is_some() {
+                    after.offset += 1;
+                    return Ok((line, after));
+                }
+            }
+            if line.len() == most {
+                break;
+            }
+            offset = 0;
+        }
+        Ok((line, after))
     }
 }

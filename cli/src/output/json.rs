@@ -1,0 +1,215 @@
+//! JSON Lines: one object for each thing that happens, as `json-lines.schema.json` describes them.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use serde::Serialize;
+use sshoal::fleet::Timings;
+use sshoal::{Stage, StdStream};
+
+use super::lines::{Lines, Piece};
+use super::{HostIndex, Hosts, News, Options, Report, Screen};
+use crate::end::End;
+
+/// The version of the form. A reader ignores keys and types that it does not know; only what would
+/// break such a reader raises the version.
+const VERSION: u32 = 1;
+
+/// What happens, as JSON Lines.
+pub struct Json<'a> {
+    hosts: &'a Hosts<'a>,
+    lines: Lines,
+    began: SystemTime,
+    command: String,
+    is_begun: bool,
+    kinds: BTreeMap<&'static str, usize>,
+}
+
+#[derive(Serialize)]
+struct Record<'a> {
+    v: u32,
+    #[serde(flatten)]
+    event: Event<'a>,
+    /// Seconds since 1970.
+    ts: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    host: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "t", rename_all = "lowercase")]
+enum Event<'a> {
+    Start {
+        hosts: usize,
+        command: &'a str,
+    },
+    Connected {
+        timings_us: BTreeMap<String, u64>,
+    },
+    Started,
+    Line {
+        stream: &'static str,
+        #[serde(flatten)]
+        bytes: Bytes<'a>,
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        partial: bool,
+    },
+    End {
+        outcome: Outcome<'a>,
+        timings_us: BTreeMap<String, u64>,
+    },
+    Batch {
+        batch: usize,
+        left: usize,
+    },
+    Summary {
+        hosts: usize,
+        ok: usize,
+        failed: usize,
+        seconds: f64,
+        kinds: &'a BTreeMap<&'static str, usize>,
+    },
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Bytes<'a> {
+    Text(&'a str),
+    B64(String),
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Outcome<'a> {
+    Exit(u32),
+    Signal(&'a str),
+    NoStatus(bool),
+    Failed {
+        stage: String,
+        kind: &'static str,
+        text: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        advice: Option<&'a str>,
+    },
+}
+
+impl<'a> Json<'a> {
+    pub fn new(hosts: &'a Hosts<'a>, options: &Options, began: SystemTime) -> Self {
+        let (lines, command) = (Lines::new(), options.command.clone());
+        Self { hosts, lines, began, command, is_begun: false, kinds: BTreeMap::new() }
+    }
+
+    fn write(
+        &self,
+        screen: &mut Screen<'_>,
+        at: Duration,
+        host: Option<HostIndex>,
+        event: Event<'_>,
+    ) -> io::Result<()> {
+        write(screen, self.hosts, self.began + at, host, event)
+    }
+
+    fn summary(&self, screen: &mut Screen<'_>, at: Duration) -> io::Result<()> {
+        let ok = self.kinds.get("succeeded").copied().unwrap_or_default();
+        let failed = self.kinds.values().sum::<usize>() - ok;
+        let (hosts, seconds, kinds) = (self.hosts.len(), at.as_secs_f64(), &self.kinds);
+        self.write(screen, at, None, Event::Summary { hosts, ok, failed, seconds, kinds })
+    }
+}
+
+fn write(
+    screen: &mut Screen<'_>,
+    hosts: &Hosts<'_>,
+    time: SystemTime,
+    host: Option<HostIndex>,
+    event: Event<'_>,
+) -> io::Result<()> {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let ts = since.as_micros() as f64 / 1e6;
+    let host = host.map(|host| hosts.label(host));
+    let mut line = serde_json::to_vec(&Record { v: VERSION, event, ts, host })?;
+    line.push(b'\n');
+    screen.bytes(StdStream::Stdout, &line)
+}
+
+fn timings_us(timings: Timings) -> BTreeMap<String, u64> {
+    const STAGES: [Stage; 10] = [
+        Stage::Queued,
+        Stage::Resolving,
+        Stage::Connecting,
+        Stage::Handshaking,
+        Stage::Authenticating,
+        Stage::Opening,
+        Stage::Preparing,
+        Stage::Requesting,
+        Stage::Running,
+        Stage::Closing,
+    ];
+    let times = STAGES.map(|stage| (stage_name(stage), timings.of(stage).as_micros() as u64));
+    times.into_iter().filter(|(_, micros)| *micros > 0).collect()
+}
+
+fn stage_name(stage: Stage) -> String {
+    format!("{stage:?}").to_lowercase()
+}
+
+fn outcome(end: &End) -> Outcome<'_> {
+    match end {
+        End::Exited(status) => Outcome::Exit(*status),
+        End::Signaled { name, .. } => Outcome::Signal(name),
+        End::NoStatus => Outcome::NoStatus(true),
+        End::Failed(failure) => Outcome::Failed {
+            stage: stage_name(failure.stage),
+            kind: failure.label.as_str(),
+            text: &failure.text,
+            advice: failure.advice.as_deref(),
+        },
+    }
+}
+
+fn line<'p>(stream: StdStream, piece: Piece<'p>) -> Event<'p> {
+    let stream = match stream {
+        StdStream::Stdout => "stdout",
+        StdStream::Stderr => "stderr",
+    };
+    let bytes = match str::from_utf8(piece.bytes) {
+        Ok(text) => Bytes::Text(text),
+        Err(_) => Bytes::B64(BASE64_STANDARD.encode(piece.bytes)),
+    };
+    Event::Line { stream, bytes, partial: !piece.ends }
+}
+
+impl Report for Json<'_> {
+    fn report(&mut self, news: News<'_>, at: Duration, screen: &mut Screen<'_>) -> io::Result<()> {
+        if !std::mem::replace(&mut self.is_begun, true) {
+            let (hosts, command) = (self.hosts.len(), &*self.command);
+            self.write(screen, Duration::ZERO, None, Event::Start { hosts, command })?;
+        }
+        let (hosts, time) = (self.hosts, self.began + at);
+        match news {
+            News::Connected { host, timings } => {
+                self.write(screen, at, Some(host), Event::Connected { timings_us: timings_us(timings) })
+            }
+            News::Started { host } => self.write(screen, at, Some(host), Event::Started),
+            News::Output { host, stream, bytes } => self.lines.push(host, stream, bytes, &mut |piece| {
+                write(screen, hosts, time, Some(host), line(stream, piece))
+            }),
+            News::Ended { host, end, timings } => {
+                for stream in [StdStream::Stdout, StdStream::Stderr] {
+                    self.lines.finish(host, stream, &mut |piece| {
+                        write(screen, hosts, time, Some(host), line(stream, piece))
+                    })?;
+                }
+                *self.kinds.entry(end.label().as_str()).or_default() += 1;
+                let event = Event::End { outcome: outcome(end), timings_us: timings_us(timings) };
+                self.write(screen, at, Some(host), event)
+            }
+            News::BatchDone { batch, left } => self.write(screen, at, None, Event::Batch { batch, left }),
+            News::Finished => self.summary(screen, at),
+            News::Entered { .. } => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! JSON Lines, and that they are as the schema describes them.
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use sshoal::error::Label;
+
+use super::*;
+use crate::output::Form;
+
+const SCHEMA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/json-lines.schema.json");
+
+/// Reads lines and says which ones the schema does not allow, and which types were there.
+const VALIDATOR: &str = "
+import json, sys
+from jsonschema import Draft202012Validator
+schema = json.load(open(sys.argv[1]))
+Draft202012Validator.check_schema(schema)
+validator = Draft202012Validator(schema)
+types = set()
+for line in sys.stdin.buffer:
+    record = json.loads(line)
+    types.add(record.get('t'))
+    errors = list(validator.iter_errors(record))
+    if errors:
+        print('not allowed:', line, errors[0].message)
+print(*sorted(types))
+";
+
+/// What the validator says.
+fn validated(lines: &str) -> String {
+    let mut python = Command::new("python3")
+        .args(["-c", VALIDATOR, SCHEMA])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    python.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
+    let output = python.wait_with_output().unwrap();
+    assert!(output.status.success(), "python3 with jsonschema failed (Debian: python3-jsonschema)");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn written(labels: &[&str], play: impl FnOnce(&mut Output<'_>)) -> String {
+    let (out, err) = (Written::default(), Written::default());
+    let hosts = hosts(labels);
+    let options =
+        Options { form: Form::Json, command: "ls \"/tmp\"".to_owned(), quiet: true, ..Options::default() };
+    let mut output = run(&hosts, &options, screen(&out, &err, false, false));
+    play(&mut output);
+    output.report(News::Finished, at(2_500)).unwrap();
+    out.text()
+}
+
+fn report(output: &mut Output<'_>, news: News<'_>) {
+    output.report(news, at(1_500)).unwrap();
+}
+
+fn play_all(output: &mut Output<'_>) {
+    let timings = Timings::default();
+    report(output, News::Entered { host: 0, stage: RunStage::Connecting });
+    report(output, News::Connected { host: 0, timings });
+    report(output, News::Started { host: 0 });
+    report(output, super::output(0, "out:Grüße\t\"x\"\r\nbeg"));
+    report(output, News::Output { host: 0, stream: StdStream::Stderr, bytes: b"\xff\x00\n" });
+    report(output, super::output(0, "out:un"));
+    report(output, ended(0, &exited(7)));
+    report(output, ended(1, &signaled("TERM")));
+    report(output, News::BatchDone { batch: 0, left: 2 });
+    report(output, ended(2, &End::NoStatus));
+    let advice = Some("Try again.");
+    report(output, ended(3, &failed_as(RunStage::Authenticating, Label::Auth, "no key accepted", advice)));
+}
+
+#[test]
+fn each_event_is_an_object_on_a_line() {
+    let lines = written(&["web1", "web2", "db1", "db2"], play_all);
+    let expected = r#"{"v":1,"t":"start","hosts":4,"command":"ls \"/tmp\"","ts":0.0}
+{"v":1,"t":"connected","timings_us":{},"ts":1.5,"host":"web1"}
+{"v":1,"t":"started","ts":1.5,"host":"web1"}
+{"v":1,"t":"line","stream":"stdout","text":"Grüße\t\"x\"\r","ts":1.5,"host":"web1"}
+{"v":1,"t":"line","stream":"stderr","b64":"/wA=","ts":1.5,"host":"web1"}
+{"v":1,"t":"line","stream":"stdout","text":"begun","ts":1.5,"host":"web1"}
+{"v":1,"t":"end","outcome":{"exit":7},"timings_us":{},"ts":1.5,"host":"web1"}
+{"v":1,"t":"end","outcome":{"signal":"TERM"},"timings_us":{},"ts":1.5,"host":"web2"}
+{"v":1,"t":"batch","batch":0,"left":2,"ts":1.5}
+{"v":1,"t":"end","outcome":{"no_status":true},"timings_us":{},"ts":1.5,"host":"db1"}
+{"v":1,"t":"end","outcome":{"failed":{"stage":"authenticating","kind":"auth","text":"no key accepted","advice":"Try again."}},"timings_us":{},"ts":1.5,"host":"db2"}
+{"v":1,"t":"summary","hosts":4,"ok":0,"failed":4,"seconds":2.5,"kinds":{"auth":1,"exit_status":1,"no_status":1,"signaled":1},"ts":2.5}
+"#;
+    assert_eq!(lines, expected);
+}
+
+#[test]
+fn each_line_is_as_the_schema_says() {
+    let lines = written(&["web1", "web2", "db1", "db2"], |output| {
+        play_all(output);
+        let long = format!("out:{}", "x".repeat(1 << 20));
+        report(output, super::output(1, &long));
+        report(output, super::output(1, "out:more"));
+    });
+    assert_eq!(lines.matches("\"partial\":true").count(), 1);
+    assert_eq!(validated(&lines), "batch connected end line start started summary\n");
+    // The validator can say no.
+    let wrong = lines.replace("\"exit\":7", "\"exit\":-7");
+    assert!(validated(&wrong).starts_with("not allowed"), "{}", validated(&wrong));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    /// Output can be read back as it was, whatever it is and however it arrives.
+    #[test]
+    fn lines_have_all_bytes(pieces in vec(vec(prop_oneof![Just(b'\n'), Just(b'"'), any::<u8>()], 0..20), 0..10)) {
+        let lines = written(&["web1"], |output| {
+            for bytes in &pieces {
+                report(output, News::Output { host: 0, stream: StdStream::Stdout, bytes });
+            }
+            report(output, ended(0, &exited(0)));
+        });
+        let mut found = Vec::new();
+        for line in lines.lines() {
+            let record: serde_json::Value = serde_json::from_str(line).unwrap();
+            if record["t"] == "line" {
+                match (record["text"].as_str(), record["b64"].as_str()) {
+                    (Some(text), None) => found.extend(text.bytes()),
+                    (None, Some(b64)) => {
+                        found.extend(base64::Engine::decode(&base64::prelude::BASE64_STANDARD, b64).unwrap());
+                    }
+                    other => panic!("{other:?}"),
+                }
+                found.push(b'\n');
+            }
+        }
+        let mut expected = pieces.concat();
+        if expected.last().is_some_and(|last| *last != b'\n') {
+            expected.push(b'\n');
+        }
+        prop_assert_eq!(found, expected);
+    }
+}

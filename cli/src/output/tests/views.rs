@@ -1,0 +1,389 @@
+//! What each form writes, byte by byte.
+
+use std::collections::BTreeMap;
+
+use allocation_counter::measure;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use sshoal::error::Label;
+
+use super::*;
+use crate::output::{Form, Headers, Sort};
+
+const RULE: &str = "---------------";
+
+fn options(form: Form) -> Options {
+    Options { form, label: true, quiet: true, ..Options::default() }
+}
+
+const FOLDED: Form = Form::Folded { stderr: false };
+
+/// What a run writes on pipes: standard output and standard error.
+fn written(labels: &[&str], options: &Options, play: impl FnOnce(&mut Output<'_>)) -> (String, String) {
+    let (out, err) = (Written::default(), Written::default());
+    let hosts = hosts(labels);
+    let mut output = run(&hosts, options, screen(&out, &err, false, false));
+    play(&mut output);
+    output.report(News::Finished, at(2_500)).unwrap();
+    (out.text(), err.text())
+}
+
+/// Reports output, one turn after another, and that all hosts have ended well.
+fn say(output: &mut Output<'_>, pieces: &[(usize, &str)]) {
+    for (host, text) in pieces {
+        output.report(super::output(*host, text), at(1)).unwrap();
+        output.turn(at(1)).unwrap();
+    }
+}
+
+fn end(output: &mut Output<'_>, ends: &[(usize, End)]) {
+    for (host, end) in ends {
+        output.report(ended(*host, end), at(10 * (*host as u64 + 1))).unwrap();
+    }
+}
+
+#[test]
+fn lines_are_written_whole_with_their_host() {
+    let (out, err) = written(&["web1", "web10"], &options(Form::Stream), |output| {
+        say(output, &[(0, "out:one\ntw"), (1, "out:ten\r\n"), (1, "err:oh"), (0, "out:o\n\nlast")]);
+        say(output, &[(1, "err: no\n"), (1, "out:raw\x1b[2J\tbytes\n")]);
+        end(output, &[(0, exited(0)), (1, exited(0))]);
+    });
+    // A program gets the bytes as they are, and one blank behind the label.
+    assert_eq!(out, "web1: one\nweb10: ten\nweb1: two\nweb1: \nweb10: raw\x1b[2J\tbytes\nweb1: last\n");
+    assert_eq!(err, "web10: oh no\n");
+}
+
+#[test]
+fn labels_can_be_left_out() {
+    let options = Options { label: false, ..options(Form::Stream) };
+    let (out, _) = written(&["web1"], &options, |output| say(output, &[(0, "out:a\nb")]));
+    assert_eq!(out, "a\nb\n");
+    let folded = Options { form: FOLDED, ..options };
+    let (out, _) = written(&["web1", "web2"], &folded, |output| {
+        say(output, &[(0, "out:a\n"), (1, "out:b\n")]);
+        end(output, &[(0, exited(0)), (1, exited(0))]);
+    });
+    assert_eq!(out, "a\nb\n");
+}
+
+#[test]
+fn hosts_are_written_in_order() {
+    let play = |output: &mut Output<'_>| {
+        say(output, &[(2, "out:c1\n"), (1, "out:b1\n"), (0, "out:a1\na"), (1, "err:b!\n"), (2, "out:c2")]);
+        end(output, &[(1, exited(0)), (2, exited(0))]);
+        say(output, &[(0, "out:2\n")]);
+        end(output, &[(0, exited(0))]);
+    };
+    let labels = ["a", "b", "c"];
+    let (out, err) = written(&labels, &options(Form::Ordered), play);
+    assert_eq!((&*out, &*err), ("a: a1\na: a2\nb: b1\nc: c1\nc: c2\n", "b: b!\n"));
+    let by = |sort| Options { sort: Some(sort), ..options(Form::Ordered) };
+    let (out, _) = written(&labels, &by(Sort::Time), play);
+    assert_eq!(out, "b: b1\nc: c1\nc: c2\na: a1\na: a2\n");
+    let (out, _) = written(&["a", "b", "c"], &by(Sort::Output), |output| {
+        say(output, &[(0, "out:z\n"), (1, "out:10\n"), (2, "out:1\n")]);
+    });
+    assert_eq!(out, "c: 1\nb: 10\na: z\n");
+}
+
+#[test]
+fn the_first_host_is_not_held_back() {
+    let stage = Stage::new(&["a", "b"]);
+    let mut view = crate::output::ordered::Ordered::new(&stage.hosts, &options(Form::Ordered));
+    stage.play(&mut view, &[(1, "out:later\nand"), (0, "out:now\n")]);
+    assert_eq!(stage.out.text(), "a: now\n");
+    stage.end(&mut view, 0, &exited(0));
+    assert_eq!(stage.out.text(), "b: later\n");
+    stage.play(&mut view, &[(1, "out: then\n")]);
+    assert_eq!(stage.out.text(), "b: and then\n");
+}
+
+/// Five hosts: two agree, one differs, one agrees but fails, one prints nothing.
+fn play_groups(output: &mut Output<'_>) {
+    say(output, &[(4, "out:x\n"), (0, "out:sa"), (2, "out:same"), (0, "err:warn\n"), (0, "out:me\n")]);
+    say(output, &[(1, "out:same\n"), (1, "err:warn")]);
+    end(output, &[(0, exited(0)), (1, exited(1)), (2, exited(0)), (3, exited(0)), (4, exited(0))]);
+}
+
+const FIVE: [&str; 5] = ["w1", "w2", "w3", "w4", "w5"];
+
+#[test]
+fn groups_are_hosts_with_the_same_output_and_end() {
+    let (out, err) = written(&FIVE, &options(FOLDED), play_groups);
+    let expected =
+        format!("{RULE}\nw1,w3 (2)\n{RULE}\nsame\n{RULE}\nw5\n{RULE}\nx\n{RULE}\nw2: exit 1\n{RULE}\nsame\n");
+    assert_eq!(out, expected);
+    assert_eq!(err, "w1: warn\nw2: warn\nsshoal: w2: exit 1\n");
+
+    let (out, err) = written(&FIVE, &options(Form::Folded { stderr: true }), play_groups);
+    assert_eq!(out, expected);
+    let expected =
+        format!("{RULE}\nw1\n{RULE}\nwarn\n{RULE}\nw2: exit 1\n{RULE}\nwarn\nsshoal: w2: exit 1\n");
+    assert_eq!(err, expected);
+}
+
+#[test]
+fn groups_are_sorted() {
+    let headers = |sort| {
+        let options = Options { sort: Some(sort), ..options(FOLDED) };
+        let (out, _) = written(&["a", "b", "c", "d"], &options, |output| {
+            say(output, &[(0, "out:z\n"), (1, "out:y\n"), (2, "out:y\n"), (3, "out:x\n")]);
+            end(output, &[(3, exited(0)), (1, exited(0)), (0, exited(0)), (2, exited(0))]);
+        });
+        let lines: Vec<&str> = out.lines().collect();
+        lines.chunks(4).map(|group| group[1].to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(headers(Sort::Host), ["a", "b,c (2)", "d"]);
+    assert_eq!(headers(Sort::Output), ["d", "b,c (2)", "a"]);
+    assert_eq!(headers(Sort::Time), ["d", "b,c (2)", "a"]);
+}
+
+#[test]
+fn headers_can_be_those_of_dshbak() {
+    let play = |output: &mut Output<'_>| {
+        say(output, &[(0, "out:a\n"), (1, "out:a\n")]);
+        end(output, &[(0, exited(0)), (1, exited(0))]);
+    };
+    let rule = "-".repeat(16);
+    let by = |headers| Options { headers, ..options(FOLDED) };
+    let (out, _) = written(&["w1", "w2"], &by(Headers::Dshbak), play);
+    assert_eq!(out, format!("{rule}\nw1,w2\n{rule}\na\n"));
+    let (out, _) = written(&["w1", "w2"], &by(Headers::DshbakEach), play);
+    assert_eq!(out, format!("{rule}\nw1\n{rule}\na\n{rule}\nw2\n{rule}\na\n"));
+}
+
+#[test]
+fn groups_are_shown_as_differences_to_the_largest() {
+    let options = Options { diff: true, ..options(FOLDED) };
+    let common = "out:1\n2\n3\n4\n5\n6\n7\n8\n9\n";
+    let (out, _) = written(&["w1", "w2", "w3"], &options, |output| {
+        say(output, &[(0, "out:1\n2\n3\n4\n5\n6\nseven\n8\n9\nten"), (1, common), (2, common)]);
+        end(output, &[(0, exited(2)), (1, exited(0)), (2, exited(0))]);
+    });
+    let expected = "--- w2,w3 (2)\n+++ w1: exit 2\n@@ -4,6 +4,7 @@\n 4\n 5\n 6\n-7\n+seven\n 8\n 9\n+ten\n";
+    assert_eq!(out, expected);
+    // Nothing to compare with: the output is shown.
+    let (out, _) = written(&["w1"], &options, |output| {
+        say(output, &[(0, "out:a\n")]);
+        end(output, &[(0, exited(0))]);
+    });
+    assert_eq!(out, format!("{RULE}\nw1\n{RULE}\na\n"));
+}
+
+#[test]
+fn a_line_is_folded_live_when_no_host_can_add_to_it() {
+    let stage = Stage::terminal(&["a", "b", "c"], false);
+    let mut view = crate::output::live::Live::new(&stage.hosts, &options(Form::Live));
+    stage.play(&mut view, &[(0, "out:one\ntwo\nthree\n"), (1, "out:one\n2\nthr")]);
+    assert_eq!(stage.out.text(), "");
+    stage.play(&mut view, &[(2, "out:one\n")]);
+    assert_eq!(stage.out.text(), "a,b,c: one\n");
+    // A host that has ended is not waited for.
+    stage.end(&mut view, 2, &exited(0));
+    assert_eq!(stage.out.text(), "a: two\nb: 2\n");
+    stage.play(&mut view, &[(1, "out:ee\nfour")]);
+    assert_eq!(stage.out.text(), "a,b: three\n");
+    stage.end(&mut view, 0, &exited(0));
+    assert_eq!(stage.out.text(), "");
+    stage.end(&mut view, 1, &exited(0));
+    assert_eq!(stage.out.text(), "b: four\n");
+    stage.finish(&mut view);
+    assert_eq!(stage.out.text(), "");
+}
+
+#[test]
+fn without_a_terminal_lines_are_folded_at_the_end() {
+    let stage = Stage::new(&["a", "b"]);
+    let mut view = crate::output::live::Live::new(&stage.hosts, &options(Form::Live));
+    stage.play(&mut view, &[(0, "out:one\nx\n"), (1, "out:one\nlast")]);
+    stage.end(&mut view, 0, &exited(0));
+    assert_eq!(stage.out.text(), "");
+    stage.finish(&mut view);
+    assert_eq!(stage.out.text(), "a,b: one\na: x\nb: last\n");
+}
+
+#[test]
+fn live_folding_forgets_what_was_written() {
+    let stage = Stage::terminal(&["a", "b"], false);
+    let mut view = crate::output::live::Live::new(&stage.hosts, &options(Form::Live));
+    let line = format!("out:{}\n", "x".repeat(999_999));
+    let peak = measure(|| {
+        for _ in 0..60 {
+            stage.play(&mut view, &[(0, &line), (1, &line)]);
+            let written = stage.out.text();
+            assert_eq!((written.len(), &written[..6]), (line.len() - 4 + 5, "a,b: x"));
+        }
+        stage.play(&mut view, &[(0, "out:begun"), (1, "out:be")]);
+        stage.play(&mut view, &[(0, "out:\n"), (1, "out:gun\n")]);
+    });
+    assert_eq!(stage.out.text(), "a,b: begun\n");
+    assert!(peak.bytes_max < 40 << 20, "{} bytes", peak.bytes_max);
+}
+
+#[test]
+fn failures_are_folded_with_what_to_do() {
+    let new_key = |number: u32| {
+        let text = format!("host key {number} not on record");
+        let advice = Some("Run `sshoal keyscan` to record the keys.");
+        failed_as(RunStage::Handshaking, Label::HostKeyUnknown, &text, advice)
+    };
+    let labels: Vec<String> = (0..30).map(|number| format!("h{number}")).collect();
+    let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
+    let options = Options {
+        quiet: false,
+        rerun: Some("sshoal --last=failed uptime".to_owned()),
+        ..options(Form::Stream)
+    };
+    let (out, err) = written(&labels, &options, |output| {
+        for host in 0..20 {
+            end(output, &[(host, new_key(host as u32 / 2))]);
+        }
+        let cancelled = failed_as(RunStage::Running, Label::Cancelled, "cancelled", None);
+        end(output, &[(24, exited(1)), (22, exited(1)), (23, signaled("KILL")), (25, cancelled)]);
+        end(output, &[(26, exited(0)), (27, exited(0)), (28, exited(0))]);
+    });
+    assert_eq!(out, "");
+    let expected = "sshoal: h23: killed by signal KILL\n\
+        sshoal: h25: cancelled\n\
+        sshoal: h22,h24 (2): exit 1\n\
+        sshoal: h0,h1 (2): host key 0 not on record\n\
+        sshoal: h2,h3 (2): host key 1 not on record\n\
+        sshoal: h4,h5 (2): host key 2 not on record\n\
+        sshoal: h6,h7 (2): host key 3 not on record\n\
+        sshoal: h8,h9 (2): host key 4 not on record\n\
+        sshoal: h10,h11 (2): host key 5 not on record\n\
+        sshoal: h12,h13 (2): host key 6 not on record\n\
+        sshoal: h14,h15 (2): host key 7 not on record\n\
+        sshoal: h16,h17,h18,h19 (4): 2 other texts of this kind (--json has them all)\n\
+        \x20   Run `sshoal keyscan` to record the keys.\n\
+        sshoal: to run it again on the others: sshoal --last=failed uptime\n\
+        sshoal: 2.5 s; half of the hosts ended within 0.1 s, 95 % within 0.3 s\n\
+        30 hosts: 3 ok, 23 failed, 1 cancelled, 3 not ended\n";
+    assert_eq!(err, expected);
+}
+
+#[test]
+fn a_run_without_failures_ends_with_its_counts() {
+    let options = Options { quiet: false, rerun: Some("again".to_owned()), ..options(Form::Stream) };
+    let (_, err) = written(&["w1"], &options, |output| end(output, &[(0, exited(0))]));
+    assert_eq!(err, "sshoal: 2.5 s\n1 host: 1 ok, 0 failed\n");
+    let quiet = Options { quiet: true, ..options };
+    let (_, err) = written(&["w1"], &quiet, |output| end(output, &[(0, exited(0))]));
+    assert_eq!(err, "");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    /// Every host is in the folded output once, with what it has printed.
+    #[test]
+    fn folded_output_has_every_host_once(
+        pieces in vec((0..5_usize, "(one|two|\n){0,3}"), 0..40),
+        statuses in vec(0..2_u32, 5),
+        diff_sort in prop_oneof![Just(None), Just(Some(Sort::Host)), Just(Some(Sort::Output)), Just(Some(Sort::Time))],
+    ) {
+        let options = Options { sort: diff_sort, ..options(FOLDED) };
+        let mut expected: BTreeMap<String, String> = BTreeMap::new();
+        let (out, _) = written(&FIVE, &options, |output| {
+            for (host, text) in &pieces {
+                say(output, &[(*host, &format!("out:{text}"))]);
+                expected.entry(FIVE[*host].to_owned()).or_default().push_str(text);
+            }
+            for (host, status) in statuses.iter().enumerate() {
+                end(output, &[(host, exited(*status))]);
+            }
+        });
+        expected.retain(|_, text| !text.is_empty());
+        for text in expected.values_mut().filter(|text| !text.ends_with('\n')) {
+            text.push('\n');
+        }
+        let mut found: BTreeMap<String, String> = BTreeMap::new();
+        let rule = format!("{RULE}\n");
+        let mut parts = out.split(&*rule).skip(1);
+        while let (Some(header), Some(text)) = (parts.next(), parts.next()) {
+            let (set, is_failed) = match header.trim_end().strip_suffix(": exit 1") {
+                Some(set) => (set, true),
+                None => (header.trim_end(), false),
+            };
+            for host in set.split(" (").next().unwrap_or_default().split(',') {
+                let number = FIVE.iter().position(|label| *label == host).unwrap();
+                prop_assert_eq!(statuses[number] == 1, is_failed);
+                prop_assert!(found.insert(host.to_owned(), text.to_owned()).is_none(), "{} twice", host);
+            }
+        }
+        prop_assert_eq!(found, expected);
+    }
+}
+
+/// 10,000 hosts with the same megabyte, in pieces of different sizes, interleaved.
+#[test]
+fn equal_output_of_many_hosts_takes_the_memory_of_one() {
+    const HOSTS: usize = 10_000;
+    let text: Vec<u8> = (0..16_384_u32).flat_map(|line| format!("{line:0>63}\n").into_bytes()).collect();
+    assert_eq!(text.len(), 1 << 20);
+    let labels: Vec<String> = (0..HOSTS).map(|host| format!("host{host}")).collect();
+    let hosts = Hosts::new(labels, JOIN);
+    let (out, err) = (Written::default(), Written::default());
+    let mut finished = Duration::ZERO;
+    let mut last = Duration::ZERO;
+    let peak = measure(|| {
+        let mut output = run(&hosts, &options(FOLDED), screen(&out, &err, false, false));
+        let mut at_byte = vec![0; HOSTS];
+        for round in 0.. {
+            let mut is_over = true;
+            for (host, sent) in at_byte.iter_mut().enumerate() {
+                // The last host falls silent in the middle.
+                let whole = if host == HOSTS - 1 { text.len() / 2 } else { text.len() };
+                let size = 60_000 + (host * 7 + round * 13) % 5_000;
+                let bytes = &text[*sent..whole.min(*sent + size)];
+                if !bytes.is_empty() {
+                    is_over = false;
+                    *sent += bytes.len();
+                    output.report(News::Output { host, stream: StdStream::Stdout, bytes }, at(1)).unwrap();
+                }
+            }
+            if is_over {
+                break;
+            }
+        }
+        for host in 0..HOSTS - 1 {
+            output.report(ended(host, &exited(0)), at(2)).unwrap();
+        }
+        let start = std::time::Instant::now();
+        let rest = &text[text.len() / 2..];
+        let (host, stream) = (HOSTS - 1, StdStream::Stdout);
+        output.report(News::Output { host, stream, bytes: rest }, at(3)).unwrap();
+        output.report(ended(host, &exited(0)), at(3)).unwrap();
+        last = start.elapsed();
+        output.report(News::Finished, at(3)).unwrap();
+        finished = start.elapsed();
+    });
+    let shown = out.take();
+    assert!(shown.ends_with(&text) && shown.len() < text.len() + 200_000, "{} bytes", shown.len());
+    println!("{} bytes at most, folded in {finished:?} after the last output in {last:?}", peak.bytes_max);
+    assert!(peak.bytes_max < 16 << 20, "{} bytes", peak.bytes_max);
+    assert!(finished < Duration::from_secs(1), "{finished:?}");
+}
+
+/// Output that has nothing in common does not fill the memory.
+#[test]
+fn different_output_of_many_hosts_goes_to_a_file() {
+    const HOSTS: usize = 1_000;
+    let labels: Vec<String> = (0..HOSTS).map(|host| format!("host{host}")).collect();
+    let hosts = Hosts::new(labels, JOIN);
+    let (out, err) = (Written::default(), Written::default());
+    let line = "x".repeat(99);
+    let peak = measure(|| {
+        let mut output = run(&hosts, &options(FOLDED), screen(&out, &err, false, false));
+        let stream = StdStream::Stdout;
+        for round in 0..10 {
+            for host in 0..HOSTS {
+                let bytes = format!("{host} {round} {line}\n").repeat(100);
+                output.report(News::Output { host, stream, bytes: bytes.as_bytes() }, at(1)).unwrap();
+            }
+        }
+        // Not finished, because what is written is in memory here.
+    });
+    assert!(peak.bytes_max < 48 << 20, "{} bytes", peak.bytes_max);
+}
