@@ -214,7 +214,8 @@ impl<'a> Output<'a> {
             is_whole
         });
         if let News::Finished = news {
-            self.screen.hide_progress()?;
+            self.shows_progress = false;
+            self.screen.end_progress()?;
             self.screen.flush()?;
         }
         failed

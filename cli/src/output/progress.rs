@@ -75,17 +75,18 @@ impl<'a> Progress<'a> {
         }
     }
 
-    /// Draws the line, unless that was done a moment ago.
+    /// Draws the line, or the last one again if that is from a moment ago.
     pub fn draw(&mut self, at: Duration, screen: &mut Screen<'_>) -> io::Result<()> {
         if self.drawn.is_some_and(|drawn| at < drawn + INTERVAL) {
-            return Ok(());
+            return screen.restore_progress();
         }
         self.drawn = Some(at);
         self.sample(at);
-        // A line as wide as the terminal would wrap on some.
-        let width = screen.width().unwrap_or(80).saturating_sub(1);
-        let line = self.line(at, width);
-        screen.show_progress(&line)
+        match screen.width() {
+            // A line as wide as the terminal would wrap on some.
+            Some(width) => screen.show_progress(self.line(at, width.saturating_sub(1))),
+            None => Ok(()),
+        }
     }
 
     fn sample(&mut self, at: Duration) {

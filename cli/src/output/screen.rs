@@ -1,5 +1,6 @@
 //! The two streams of the process, and the progress line that must not tear what is written there.
 
+use std::env;
 use std::io::{self, IsTerminal, Write};
 
 use anstream::{AutoStream, ColorChoice};
@@ -30,8 +31,10 @@ pub struct Screen<'a> {
     width: Box<dyn Fn() -> Option<usize> + 'a>,
     /// Whether bytes of hosts are written as they are, even to a terminal.
     raw: bool,
-    /// Whether the progress line is on the terminal, and the cursor behind it.
-    progress: bool,
+    /// The progress line.
+    progress: String,
+    /// Whether it is on the terminal, and the cursor behind it.
+    shows_progress: bool,
 }
 
 struct Buffered<'a> {
@@ -43,7 +46,14 @@ impl<'a> Screen<'a> {
     /// The width is that of standard error's terminal, in columns, and is asked for before each use.
     pub fn new(out: Sink<'a>, err: Sink<'a>, width: impl Fn() -> Option<usize> + 'a) -> Self {
         let buffered = |sink| Buffered { sink, bytes: Vec::new() };
-        Self { out: buffered(out), err: buffered(err), width: Box::new(width), raw: false, progress: false }
+        Self {
+            out: buffered(out),
+            err: buffered(err),
+            width: Box::new(width),
+            raw: false,
+            progress: String::new(),
+            shows_progress: false,
+        }
     }
 
     /// The streams of this process. With [`ColorChoice::Auto`], colours are written to terminals,
@@ -65,6 +75,9 @@ impl<'a> Screen<'a> {
             writer: Box::new(err),
         };
         Screen::new(out, err, || {
+            if env::var_os("TERM").is_some_and(|term| term == "dumb") {
+                return None;
+            }
             terminal_size::terminal_size_of(io::stderr()).map(|(width, _)| usize::from(width.0))
         })
     }
@@ -75,7 +88,7 @@ impl<'a> Screen<'a> {
         self
     }
 
-    /// The width of the terminal, if there is one.
+    /// The width of the terminal, if there is one on which a line can be erased.
     pub fn width(&self) -> Option<usize> {
         (self.width)()
     }
@@ -142,16 +155,31 @@ impl<'a> Screen<'a> {
     /// Shows a line that the next output replaces. Everything collected is written first.
     ///
     /// The line must be shorter than the terminal is wide: one that wraps could not be erased.
-    pub fn show_progress(&mut self, line: &str) -> io::Result<()> {
+    pub fn show_progress(&mut self, line: String) -> io::Result<()> {
+        self.progress = line;
         self.flush()?;
-        self.err.sink.writer.write_all(&[ERASE, line.as_bytes()].concat())?;
-        self.progress = true;
+        self.draw_progress()
+    }
+
+    /// Shows the progress line again below output that has replaced it.
+    pub fn restore_progress(&mut self) -> io::Result<()> {
+        if self.shows_progress || self.progress.is_empty() { Ok(()) } else { self.draw_progress() }
+    }
+
+    /// Erases the progress line for good.
+    pub fn end_progress(&mut self) -> io::Result<()> {
+        self.progress.clear();
+        self.hide_progress()
+    }
+
+    fn draw_progress(&mut self) -> io::Result<()> {
+        self.err.sink.writer.write_all(&[ERASE, self.progress.as_bytes()].concat())?;
+        self.shows_progress = true;
         self.err.sink.writer.flush()
     }
 
-    /// Erases the progress line, if it is shown.
-    pub fn hide_progress(&mut self) -> io::Result<()> {
-        if std::mem::take(&mut self.progress) {
+    fn hide_progress(&mut self) -> io::Result<()> {
+        if std::mem::take(&mut self.shows_progress) {
             self.err.sink.writer.write_all(ERASE)?;
             self.err.sink.writer.flush()?;
         }

@@ -127,10 +127,8 @@ fn output_does_not_tear_the_progress_line() {
     output.turn(at(100)).unwrap();
     output.report(super::output(0, "out:one\nbegun"), at(150)).unwrap();
     output.report(super::output(1, "err:oh\n"), at(150)).unwrap();
-    // The progress line is away until its time.
+    // It is below the lines at once, as it was.
     output.turn(at(150)).unwrap();
-    assert_eq!(terminal.lines(), ["db0: one", "db1: oh"]);
-    output.turn(at(200)).unwrap();
     let progress = "0/3 ok 0 failed 0 | running 1 | slowest db0 0 s running";
     assert_eq!(terminal.lines(), ["db0: one", "db1: oh", progress]);
     output.note("^C again within 2 s: cancel all").unwrap();
@@ -147,6 +145,8 @@ fn output_does_not_tear_the_progress_line() {
         output.turn(at(400 + host as u64 * 100)).unwrap();
     }
     output.report(News::Finished, at(700)).unwrap();
+    // A turn after the end does not bring it back.
+    output.turn(at(900)).unwrap();
     let times = "sshoal: 0.7 s; half of the hosts ended within 0.4 s, 95 % within 0.4 s";
     assert_eq!(terminal.lines()[5..], ["db0: begun", times, "3 hosts: 3 ok, 0 failed"]);
 }
