@@ -196,6 +196,12 @@ impl Condition {
         patterns.iter().map(Pattern::name).collect()
     }
 
+    /// The names on a `Host` line, without patterns that have wildcards or are negated.
+    pub fn literal_names(&self) -> impl Iterator<Item = &[u8]> {
+        let patterns = if let Self::Host(patterns) = self { patterns.as_slice() } else { &[] };
+        patterns.iter().filter_map(Pattern::name)
+    }
+
     /// Whether this asks for a second pass.
     pub fn is_final(&self) -> bool {
         match self {

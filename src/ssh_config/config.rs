@@ -1,5 +1,6 @@
 //! A compiled configuration, and resolving destinations with it.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use super::addresses::normalised;
@@ -130,6 +131,23 @@ impl SshConfig {
             origin,
             allows_no_checking: false,
         })
+    }
+
+    /// The names on `Host` lines, each once and in the order of the lines. Patterns with wildcards
+    /// and negated ones are left out, and so are names that are not UTF-8.
+    ///
+    /// ```
+    /// # use sshoal::ssh_config::{LocalContext, SshConfig};
+    /// let text = "Host web1 web2\nHost db* !db9\nHost bastion web1\n";
+    /// let config = SshConfig::parse(text, "config", LocalContext::current()?)?;
+    /// assert_eq!(config.host_names(), ["web1", "web2", "bastion"]);
+    /// # Ok::<(), sshoal::ssh_config::SshConfigError>(())
+    /// ```
+    pub fn host_names(&self) -> Vec<String> {
+        let names = self.gates.iter().flat_map(|gate| gate.condition.literal_names());
+        let mut seen = HashSet::new();
+        let distinct = names.filter(|name| seen.insert(*name));
+        distinct.filter_map(|name| String::from_utf8(name.to_vec()).ok()).collect()
     }
 
     /// Starts to resolve destinations. Commands of `Match exec` are run by [`ShellExec`].

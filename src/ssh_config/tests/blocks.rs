@@ -147,3 +147,10 @@ fn every_keyword_of_the_tables_is_read() {
     let refused = resolve("RefuseConnection \"gone for good\"", "web1").unwrap().refuse_connection;
     assert_eq!(refused.unwrap().value, "gone for good");
 }
+
+#[test]
+fn the_names_of_host_lines_are_listed_once() {
+    let text = "Host b !c a*\nHost \"d e\" b ?\n  User x\nMatch host f\nHost \u{e9} a\n";
+    assert_eq!(parse(text).unwrap().host_names(), ["b", "d e", "\u{e9}", "a"]);
+    assert_eq!(parse("Port 1\n").unwrap().host_names(), [""; 0]);
+}
