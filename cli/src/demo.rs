@@ -13,6 +13,7 @@ use crate::logging;
 use crate::output::{Hosts, Output};
 use crate::plan::{Plan, Texts, joined};
 use crate::run::{self, Runner};
+use crate::targets;
 
 /// A port on which no simulated host listens.
 const REFUSING: u16 = 1;
@@ -26,7 +27,7 @@ pub fn run(args: &DemoArgs) -> Result<u8, Box<dyn Error>> {
     let sim = sim.spawn(Command::new(std::env::current_exe()?))?;
     let names = names(&sim, args);
     let labels = (1..=args.hosts).map(|number| format!("node{number:04}"));
-    let hosts = Hosts::new(labels, &|labels: &[&str]| labels.join(","));
+    let hosts = Hosts::new(labels, &|labels: &[&str]| targets::fold(labels));
     let plan = Plan::new(texts(args), &args.running);
     let options = args.output.options("release".to_owned());
     let output = Output::new(&options, &hosts, args.output.screen(), SystemTime::now())?;

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `args` | the flags, and what they mean together |
 //! | `targets` | host sets: the language, where groups are from, folding names back into sets |
+//! | `hosts` | `sshoal hosts`: what sets stand for |
 //! | `plan` | what will be done, decided before anything is done |
 //! | `run` | a run: the loop over the fleet, batches, signals, exit codes |
 //! | `output` | what a person or another program reads: lines, folded output, JSON, progress, summary |
@@ -13,6 +14,7 @@ mod args;
 #[cfg(feature = "demo")]
 mod demo;
 mod end;
+mod hosts;
 mod logging;
 mod output;
 mod plan;
@@ -27,6 +29,7 @@ use self::args::{Invocation, RunArgs};
 use self::output::{Hosts, Output};
 use self::plan::{Plan, Texts};
 use self::run::Runner;
+use self::targets::{Places, Sources};
 
 fn main() -> ExitCode {
     #[cfg(feature = "demo")]
@@ -40,6 +43,7 @@ fn main() -> ExitCode {
     };
     let done = match invocation {
         Invocation::Run(args) => run(&args),
+        Invocation::Hosts(args) => hosts::run(&args),
         #[cfg(feature = "demo")]
         Invocation::Demo(args) => demo::run(&args),
     };
@@ -55,13 +59,22 @@ fn main() -> ExitCode {
 /// Runs a command. Returns the exit code.
 fn run(args: &RunArgs) -> Result<u8, Box<dyn Error>> {
     logging::start(args.output.verbose);
-    let targets = targets::parse(&args.targets.with)?;
-    let text = plan::joined(&args.command);
-    let plan = Plan::new(Texts::Same(text.clone()), &args.running);
     let config = args.connection.ssh_config()?;
+    let selection = Sources::load(&args.targets, Places::current(), Some(&config))?.select(&args.targets)?;
+    for notice in &selection.notices {
+        eprintln!("sshoal: {notice}");
+    }
+    let targets = selection.targets;
+    if targets.is_empty() {
+        return Err("no hosts are left of those that were named".into());
+    }
+    let text = plan::joined(&args.command);
+    let mut plan = Plan::new(Texts::Same(text.clone()), &args.running);
+    // It was a list of hosts.
+    plan.sends_stdin &= !selection.used_stdin;
     let fleet = run::fleet::build(&targets, &args.connection, &args.running, &config)?;
-    let fold = |labels: &[&str]| labels.join(",");
-    let hosts = Hosts::new(targets.iter().map(ToString::to_string), &fold);
+    let fold = |labels: &[&str]| targets::fold(labels);
+    let hosts = Hosts::new(targets.iter().map(|target| target.name.clone()), &fold);
     let options = args.output.options(String::from_utf8_lossy(&text).into_owned());
     let output = Output::new(&options, &hosts, args.output.screen(), SystemTime::now())?;
     let ended = Runner::start(fleet, &plan, output)?.finish()?;

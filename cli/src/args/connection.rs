@@ -23,7 +23,7 @@ pub struct ConnectionArgs {
     /// Jump hosts, separated by commas
     #[arg(short = 'J', long, value_name = "[USER@]HOST[:PORT],...")]
     pub jump: Option<String>,
-    /// Configuration file instead of ~/.ssh/config; `none` for no file
+    /// Configuration file instead of ~/.ssh/config, or `none`
     #[arg(short = 'F', long = "ssh-config", value_name = "FILE")]
     pub config: Option<OsString>,
     /// Option of ssh_config, before any file; repeatable
@@ -123,7 +123,8 @@ mod tests {
         };
         let context = LocalContext::fixed("me", 1000, "/home/me", "here");
         let config = SshConfig::parse("Host *\n User file\n Port 2222", "config", context).unwrap();
-        let target = Target { user: Some("root".into()), host: "web1".into(), port: None };
+        let target =
+            Target { name: "root@web1".into(), host: "web1".into(), user: Some("root".into()), port: None };
         let settings = config.resolver().resolve(&args.destination(&target)).unwrap();
         assert_eq!(settings.user.as_deref().map(String::as_str), Some("root"));
         assert_eq!(settings.port.as_deref(), Some(&2222));

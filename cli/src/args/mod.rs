@@ -10,7 +10,7 @@ mod running;
 
 use std::ffi::OsString;
 
-use clap::{Args, Parser};
+use clap::Parser;
 
 pub use connection::ConnectionArgs;
 #[cfg(feature = "demo")]
@@ -19,10 +19,14 @@ pub use duration::{Limit, shown};
 pub use output::OutputArgs;
 pub use running::RunningArgs;
 
+use crate::hosts::HostsArgs;
+use crate::targets::TargetArgs;
+
 /// What the command line asks for.
 #[derive(Debug)]
 pub enum Invocation {
     Run(Box<RunArgs>),
+    Hosts(Box<HostsArgs>),
     #[cfg(feature = "demo")]
     Demo(Box<DemoArgs>),
 }
@@ -57,19 +61,12 @@ pub struct RunArgs {
 const AFTER: &str = "Exit code: 0 all commands exited with 0, 1 some with another status, 3 some ended by a signal \
 or a time limit, 4 some hosts not reached, 5 some commands not started, 2 usage; 130 after ^C.";
 
-#[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Hosts")]
-pub struct TargetArgs {
-    /// The hosts; repeatable
-    #[arg(short = 'w', value_name = "SET", required = true, allow_hyphen_values = true)]
-    pub with: Vec<String>,
-}
-
 /// Reads the command line.
 pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Invocation, clap::Error> {
     let words: Vec<OsString> = words.into_iter().collect();
     // Subcommands are subcommands only as the first word, so that every command can be run.
     match words.get(1).and_then(|word| word.to_str()) {
+        Some("hosts") => HostsArgs::try_parse_from(&words[1..]).map(Box::new).map(Invocation::Hosts),
         #[cfg(feature = "demo")]
         Some("demo") => DemoArgs::try_parse_from(&words[1..]).map(Box::new).map(Invocation::Demo),
         _ => RunArgs::try_parse_from(words).map(Box::new).map(Invocation::Run),
@@ -95,7 +92,7 @@ mod tests {
     fn the_first_word_begins_the_command() {
         let args = run("sshoal -w web1 -l root uname -r -w").unwrap();
         assert_eq!(args.command, ["uname", "-r", "-w"]);
-        assert_eq!(args.targets.with, ["web1"]);
+        assert_eq!(args.targets.sets, ["web1"]);
         let args = run("sshoal -w web1 -- -x").unwrap();
         assert_eq!(args.command, ["-x"]);
         assert!(run("sshoal -w web1 -Z uptime").is_err());

@@ -1,31 +1,31 @@
-//! Host sets.
+//! Which hosts are meant, and how names are written as sets.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | `args` | the flags that name hosts |
+//! | `language` | the language of sets: from a text to names |
+//! | `groups` | sources of groups: ClusterShell's, pdsh's, an Ansible inventory |
+//! | `places` | where files of the system and the user are |
+//! | `select` | from flags to targets |
+//! | `fold` | from names to the text of a set |
+//! | `regroup` | from names to groups |
+//! | `error` | what is wrong with a set |
 
-use std::fmt;
+mod args;
+mod error;
+mod fold;
+mod groups;
+mod language;
+mod places;
+mod regroup;
+mod select;
 
-/// A host of a run.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Target {
-    pub user: Option<String>,
-    pub host: String,
-    pub port: Option<u16>,
-}
+pub use args::TargetArgs;
+pub use fold::{Folded, fold};
+pub use language::positions;
+pub use places::Places;
+pub use regroup::regroup;
+pub use select::{Sources, Target};
 
-/// The name of the target in output.
-impl fmt::Display for Target {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(user) = &self.user {
-            write!(f, "{user}@")?;
-        }
-        f.write_str(&self.host)?;
-        self.port.map_or(Ok(()), |port| write!(f, ":{port}"))
-    }
-}
-
-pub fn parse(sets: &[String]) -> Result<Vec<Target>, sshoal::error::HostSpecError> {
-    let names = sets.iter().flat_map(|set| set.split(','));
-    let target = |name: &str| {
-        let spec: sshoal::HostSpec = name.parse()?;
-        Ok(Target { user: spec.user().map(str::to_owned), host: spec.host().to_owned(), port: spec.port() })
-    };
-    names.map(target).collect()
-}
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,104 @@
+//! `sshoal hosts`: what sets stand for, as `nodeset` and `cluset` of ClusterShell show it.
+
+use std::error::Error;
+use std::io::{self, BufWriter, ErrorKind, Write};
+
+use clap::Parser;
+use sshoal::ssh_config::{LocalContext, SshConfig};
+
+use crate::targets::{Folded, Places, Sources, TargetArgs, positions, regroup};
+
+/// Show what sets of hosts stand for, without connecting to any
+///
+/// Sets that are arguments are added to those of -w. Without any, standard input is read.
+#[derive(Debug, Parser)]
+#[command(name = "sshoal hosts", override_usage = "sshoal hosts [-c | -e | -f | -r] [OPTIONS] [SET]...")]
+pub struct HostsArgs {
+    #[command(flatten)]
+    form: Form,
+    /// Between names that -e prints; \n is a line end
+    #[arg(short = 'S', long, value_name = "TEXT", default_value = " ")]
+    separator: String,
+    /// Only the hosts at these positions, from 0, as 0-9 or 0-99/10
+    #[arg(short = 'I', long, value_name = "RANGES")]
+    slice: Option<String>,
+    /// N sets of about the same size, a line each
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    split: Option<u32>,
+    #[command(flatten)]
+    targets: TargetArgs,
+    /// Sets, as for -w
+    #[arg(value_name = "SET", allow_hyphen_values = true)]
+    sets: Vec<String>,
+}
+
+#[derive(Debug, clap::Args)]
+#[group(multiple = false)]
+struct Form {
+    /// Print the number of hosts
+    #[arg(short, long)]
+    count: bool,
+    /// Print each name
+    #[arg(short, long)]
+    expand: bool,
+    /// Print one set (the default)
+    #[arg(short, long)]
+    fold: bool,
+    /// Print one set, with groups where all of their hosts are in it
+    #[arg(short, long)]
+    regroup: bool,
+}
+
+/// Prints the hosts. Returns the exit code.
+pub fn run(args: &HostsArgs) -> Result<u8, Box<dyn Error>> {
+    let mut targets = args.targets.clone();
+    targets.sets.extend(args.sets.iter().cloned());
+    if !targets.selects() {
+        targets.sets.push("-".to_owned());
+    }
+    let config = SshConfig::load(LocalContext::current()?)?;
+    let sources = Sources::load(&targets, Places::current(), Some(&config))?;
+    let selection = sources.select(&targets)?;
+    for notice in &selection.notices {
+        eprintln!("sshoal: {notice}");
+    }
+    let mut names = Folded::new(selection.targets.iter().map(|target| &target.name)).names();
+    if let Some(ranges) = &args.slice {
+        let positions = positions(ranges, names.len())?;
+        names = positions.into_iter().map(|at| std::mem::take(&mut names[at])).collect();
+    }
+    let text = |part: &[String]| -> Result<String, Box<dyn Error>> {
+        Ok(match &args.form {
+            Form { count: true, .. } => part.len().to_string(),
+            Form { expand: true, .. } => part.join(&unescaped(&args.separator)),
+            Form { regroup: true, .. } => regroup(part, &sources, targets.source.as_deref())?,
+            _ => Folded::new(part).to_string(),
+        })
+    };
+    let mut out = BufWriter::new(io::stdout().lock());
+    let mut print = |part: &[String]| -> Result<(), Box<dyn Error>> { Ok(writeln!(out, "{}", text(part)?)?) };
+    let printed = match args.split {
+        Some(parts) if !names.is_empty() => split(&names, parts as usize).try_for_each(&mut print),
+        _ => print(&names),
+    };
+    match printed.and_then(|()| Ok(out.flush()?)) {
+        Err(error) if is_closed_pipe(&*error) => Ok(0),
+        done => done.map(|()| 0),
+    }
+}
+
+/// At most `parts` parts, of which the first ones may have one name more.
+fn split(names: &[String], parts: usize) -> impl Iterator<Item = &[String]> {
+    let parts = parts.min(names.len());
+    let (size, longer) = (names.len() / parts, names.len() % parts);
+    let start = move |part: usize| part * size + part.min(longer);
+    (0..parts).map(move |part| &names[start(part)..start(part + 1)])
+}
+
+fn unescaped(text: &str) -> String {
+    text.replace("\\n", "\n").replace("\\t", "\t").replace("\\0", "\0")
+}
+
+fn is_closed_pipe(error: &(dyn Error + 'static)) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
+}

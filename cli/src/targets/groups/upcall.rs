@@ -1,0 +1,212 @@
+//! Commands that say what groups are, as in groups.conf(5).
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use crate::targets::error::{Error, shown};
+
+/// How long a command may take.
+pub const TIME_MAX: Duration = Duration::from_secs(30);
+
+/// The most bytes that a command may write.
+const OUTPUT_MAX: u64 = 64 << 20;
+
+/// The commands of a source.
+#[derive(Debug)]
+pub struct Upcalls {
+    /// `$SOURCE`.
+    pub source: String,
+    /// `$CFGDIR`, where the commands run.
+    pub folder: PathBuf,
+    /// The hosts of `$GROUP`.
+    pub map: Option<String>,
+    /// All groups with their hosts, as `group: hosts`.
+    pub mapall: Option<String>,
+    /// All hosts.
+    pub all: Option<String>,
+    /// The names of all groups.
+    pub list: Option<String>,
+    /// The groups of `$NODE`.
+    pub reverse: Option<String>,
+    /// How long an answer counts.
+    pub cache_time: Duration,
+    /// How long a command may take.
+    pub time_max: Duration,
+    pub answers: RefCell<HashMap<String, (Instant, String)>>,
+}
+
+impl Upcalls {
+    /// The hosts of a group.
+    pub fn map(&self, group: &str) -> Result<String, Error> {
+        if self.mapall.is_some() {
+            let groups = self.mapped()?;
+            let hosts: Vec<&str> =
+                groups.iter().filter(|(name, _)| name == group).map(|(_, hosts)| &**hosts).collect();
+            if !hosts.is_empty() {
+                return Ok(hosts.join(" "));
+            }
+        }
+        match &self.map {
+            Some(command) => self.answer(command, &[("GROUP", group)]),
+            None => Err(Error::new(format!("no group \"{}\" in source {}", shown(group), self.source))),
+        }
+    }
+
+    /// All hosts, if there is a command for that.
+    pub fn all(&self) -> Option<Result<String, Error>> {
+        self.all.as_ref().map(|command| self.answer(command, &[]))
+    }
+
+    /// The names of all groups, if there is a command for that.
+    pub fn list(&self) -> Option<Result<Vec<String>, Error>> {
+        if self.mapall.is_some() {
+            return Some(self.mapped().map(|groups| groups.into_iter().map(|(name, _)| name).collect()));
+        }
+        let answer = self.answer(self.list.as_ref()?, &[]);
+        Some(answer.map(|names| names.split_whitespace().map(str::to_owned).collect()))
+    }
+
+    /// The groups of a host, if there is a command for that.
+    pub fn reverse(&self, host: &str) -> Option<Result<Vec<String>, Error>> {
+        let answer = self.answer(self.reverse.as_ref()?, &[("NODE", host)]);
+        Some(answer.map(|names| names.split_whitespace().map(str::to_owned).collect()))
+    }
+
+    fn mapped(&self) -> Result<Vec<(String, String)>, Error> {
+        let Some(command) = &self.mapall else { return Ok(Vec::new()) };
+        let answer = self.answer(command, &[])?;
+        let lines = answer.lines().map(str::trim).filter(|line| !line.is_empty());
+        lines
+            .map(|line| match line.split_once(':') {
+                Some((name, hosts))
+                    if !name.trim().is_empty() && !name.trim().contains(char::is_whitespace) =>
+                {
+                    Ok((name.trim().to_owned(), hosts.trim().to_owned()))
+                }
+                _ => Err(Error::new(format!(
+                    "source {}: \"{}\" of its command mapall is not \"group: hosts\"",
+                    self.source,
+                    shown(line)
+                ))),
+            })
+            .collect()
+    }
+
+    /// What the command writes, or wrote not long ago.
+    fn answer(&self, command: &str, variables: &[(&str, &str)]) -> Result<String, Error> {
+        let folder = self.folder.to_string_lossy();
+        let usual = [("CFGDIR", &*folder), ("SOURCE", &*self.source)];
+        let command = substituted(command, &[variables, &usual].concat());
+        let now = Instant::now();
+        if let Some((until, answer)) = self.answers.borrow().get(&command)
+            && now < *until
+        {
+            return Ok(answer.clone());
+        }
+        let answer = run_shell(&command, &self.folder, self.time_max)
+            .map_err(|error| error.within(format!("source {}", self.source)))?;
+        self.answers.borrow_mut().insert(command, (now + self.cache_time, answer.clone()));
+        Ok(answer)
+    }
+}
+
+/// Replaces `$NAME` and `${NAME}`, and `$$` by `$`. Other variables are the shell's.
+fn substituted(command: &str, variables: &[(&str, &str)]) -> String {
+    let mut out = String::with_capacity(command.len());
+    let mut rest = command;
+    while let Some(at) = rest.find('$') {
+        out.push_str(&rest[..at]);
+        let after = &rest[at + 1..];
+        if let Some(after) = after.strip_prefix('$') {
+            out.push('$');
+            rest = after;
+            continue;
+        }
+        let (name, len) = match after.strip_prefix('{').and_then(|inner| inner.split_once('}')) {
+            Some((name, _)) => (name, name.len() + 2),
+            None => {
+                let end = after.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(after.len());
+                (&after[..end], end)
+            }
+        };
+        match variables.iter().find(|(known, _)| *known == name) {
+            Some((_, value)) => {
+                out.push_str(value);
+                rest = &after[len..];
+            }
+            None => {
+                out.push('$');
+                rest = after;
+            }
+        }
+    }
+    out.push_str(rest);
+    out
+}
+
+/// Runs a command of the user's configuration.
+fn run_shell(command: &str, folder: &Path, time_max: Duration) -> Result<String, Error> {
+    let mut shell = Command::new("/bin/sh");
+    shell.arg("-c").arg(command).current_dir(folder);
+    run(shell, time_max).map_err(|error| Error::new(format!("{error}: {}", shown(command))))
+}
+
+/// Runs a program without standard input, and returns what it writes to its standard output.
+pub fn run(mut program: Command, time_max: Duration) -> Result<String, Error> {
+    let io = |error: std::io::Error| Error::new(format!("cannot run a command ({error})"));
+    let mut child = program.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().map_err(io)?;
+    let Some(stdout) = child.stdout.take() else { return Err(Error::new("no pipe")) };
+    let start = Instant::now();
+    let output = read(stdout, time_max);
+    let status = output.and_then(|output| Ok((wait(&mut child, start, time_max)?, output)));
+    if status.is_err() {
+        // It may have ended by itself in the meantime.
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+    let (status, output) = status?;
+    if !status.success() {
+        return Err(Error::new(format!("a command failed ({status})")));
+    }
+    String::from_utf8(output).map_err(|_| Error::new("a command wrote something that is not UTF-8"))
+}
+
+/// Reads to the end. A thread reads, and is left behind if a process holds the pipe open for longer.
+fn read(stdout: ChildStdout, time_max: Duration) -> Result<Vec<u8>, Error> {
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || {
+        let mut output = Vec::new();
+        let result = stdout.take(OUTPUT_MAX + 1).read_to_end(&mut output);
+        // The receiver is gone when the time is over.
+        let _ = sender.send(result.map(|_| output));
+    });
+    match receiver.recv_timeout(time_max) {
+        Ok(Ok(output)) if output.len() as u64 > OUTPUT_MAX => {
+            Err(Error::new(format!("a command wrote more than {} MiB", OUTPUT_MAX >> 20)))
+        }
+        Ok(Ok(output)) => Ok(output),
+        Ok(Err(error)) => Err(Error::new(format!("a command's output cannot be read ({error})"))),
+        Err(_) => Err(too_long(time_max)),
+    }
+}
+
+fn wait(child: &mut Child, start: Instant, time_max: Duration) -> Result<std::process::ExitStatus, Error> {
+    loop {
+        match child.try_wait() {
+            Ok(Some(status)) => return Ok(status),
+            Ok(None) if start.elapsed() > time_max => return Err(too_long(time_max)),
+            // It has closed its output, and is about to end.
+            Ok(None) => std::thread::sleep(Duration::from_millis(1)),
+            Err(error) => return Err(Error::new(format!("a command's end is unknown ({error})"))),
+        }
+    }
+}
+
+fn too_long(time_max: Duration) -> Error {
+    Error::new(format!("a command took longer than {} s", time_max.as_secs()))
+}

@@ -1,0 +1,5 @@
+//! Unit tests, and the comparison with ClusterShell.
+
+mod clustershell;
+mod generator;
+mod table;
