@@ -4,6 +4,9 @@
 //! |---|---|
 //! | `args` | the flags, and what they mean together |
 //! | `targets` | host sets: the language, where groups are from, folding names back into sets |
+//! | `commands` | what the first word can be: runs, scripts, `keyscan`, `last`, `demo` |
+//! | `history` | the last runs |
+//! | `confirm` | a question before a run on many hosts |
 //! | `hosts` | `sshoal hosts`: what sets stand for |
 //! | `plan` | what will be done, decided before anything is done |
 //! | `run` | a run: the loop over the fleet, batches, signals, exit codes |
@@ -11,9 +14,10 @@
 //! | `end` | how a command on one host ended; what `run` reports and `output` shows |
 
 mod args;
-#[cfg(feature = "demo")]
-mod demo;
+mod commands;
+mod confirm;
 mod end;
+mod history;
 mod hosts;
 mod logging;
 mod output;
@@ -21,15 +25,9 @@ mod plan;
 mod run;
 mod targets;
 
-use std::error::Error;
 use std::process::ExitCode;
-use std::time::SystemTime;
 
-use self::args::{Invocation, RunArgs};
-use self::output::{Hosts, Output};
-use self::plan::{Plan, Texts};
-use self::run::Runner;
-use self::targets::{Places, Sources};
+use self::args::Invocation;
 
 fn main() -> ExitCode {
     #[cfg(feature = "demo")]
@@ -42,10 +40,13 @@ fn main() -> ExitCode {
         Err(error) => error.exit(),
     };
     let done = match invocation {
-        Invocation::Run(args) => run(&args),
+        Invocation::Run(args) => commands::run::run(&args),
+        Invocation::Script(args) => commands::run::run_script(&args),
+        Invocation::Keyscan(args) => commands::keyscan::run(&args),
+        Invocation::Last(args) => commands::last::run(&args),
         Invocation::Hosts(args) => hosts::run(&args),
         #[cfg(feature = "demo")]
-        Invocation::Demo(args) => demo::run(&args),
+        Invocation::Demo(args) => commands::demo::run(&args),
     };
     match done {
         Ok(code) => ExitCode::from(code),
@@ -54,29 +55,4 @@ fn main() -> ExitCode {
             ExitCode::from(run::USAGE)
         }
     }
-}
-
-/// Runs a command. Returns the exit code.
-fn run(args: &RunArgs) -> Result<u8, Box<dyn Error>> {
-    logging::start(args.output.verbose);
-    let config = args.connection.ssh_config()?;
-    let selection = Sources::load(&args.targets, Places::current(), Some(&config))?.select(&args.targets)?;
-    for notice in &selection.notices {
-        eprintln!("sshoal: {notice}");
-    }
-    let targets = selection.targets;
-    if targets.is_empty() {
-        return Err("no hosts are left of those that were named".into());
-    }
-    let text = plan::joined(&args.command);
-    let mut plan = Plan::new(Texts::Same(text.clone()), &args.running);
-    // It was a list of hosts.
-    plan.sends_stdin &= !selection.used_stdin;
-    let fleet = run::fleet::build(&targets, &args.connection, &args.running, &config)?;
-    let fold = |labels: &[&str]| targets::fold(labels);
-    let hosts = Hosts::new(targets.iter().map(|target| target.name.clone()), &fold);
-    let options = args.output.options(String::from_utf8_lossy(&text).into_owned());
-    let output = Output::new(&options, &hosts, args.output.screen(), SystemTime::now())?;
-    let ended = Runner::start(fleet, &plan, output)?.finish()?;
-    Ok(ended.code.value(plan.rule))
 }

@@ -29,6 +29,9 @@ pub struct ConnectionArgs {
     /// Option of ssh_config, before any file; repeatable
     #[arg(short = 'o', long = "option", value_name = "KEY=VALUE")]
     pub options: Vec<String>,
+    /// Record the keys of hosts that have none on record, and go on
+    #[arg(long)]
+    pub accept_new: bool,
     /// Forward the ssh-agent
     #[arg(short = 'A', long)]
     pub forward_agent: bool,
@@ -71,6 +74,7 @@ impl ConnectionArgs {
         options.extend(self.identity.iter().map(|path| format!("IdentityFile={}", quoted(path))));
         options.extend(self.jump.iter().map(|hops| format!("ProxyJump={hops}")));
         let switches = [
+            (self.accept_new, "StrictHostKeyChecking=accept-new"),
             (self.forward_agent, "ForwardAgent=yes"),
             (self.ipv4, "AddressFamily=inet"),
             (self.ipv6, "AddressFamily=inet6"),

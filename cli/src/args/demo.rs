@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use clap::Parser;
 
-use super::running::at_least_one;
+use super::pace::at_least_one;
 use super::{OutputArgs, RunningArgs};
 
 /// Start a simulated fleet on this machine, and run a command on it

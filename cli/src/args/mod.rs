@@ -5,20 +5,29 @@ mod connection;
 #[cfg(feature = "demo")]
 mod demo;
 mod duration;
+mod others;
 mod output;
+mod pace;
 mod running;
+mod safety;
+mod secrets;
 
 use std::ffi::OsString;
 
-use clap::Parser;
+use clap::{Args, Parser};
 
 pub use connection::ConnectionArgs;
 #[cfg(feature = "demo")]
 pub use demo::DemoArgs;
 pub use duration::{Limit, shown};
+pub use others::{KeyscanArgs, LastArgs, ScriptArgs};
 pub use output::OutputArgs;
+pub use pace::PaceArgs;
 pub use running::RunningArgs;
+pub use safety::{Confirm, MaxFail, SafetyArgs};
+pub use secrets::{SecretArgs, Secrets};
 
+use crate::history::Which;
 use crate::hosts::HostsArgs;
 use crate::targets::TargetArgs;
 
@@ -26,6 +35,9 @@ use crate::targets::TargetArgs;
 #[derive(Debug)]
 pub enum Invocation {
     Run(Box<RunArgs>),
+    Script(Box<ScriptArgs>),
+    Keyscan(Box<KeyscanArgs>),
+    Last(LastArgs),
     Hosts(Box<HostsArgs>),
     #[cfg(feature = "demo")]
     Demo(Box<DemoArgs>),
@@ -39,23 +51,38 @@ pub enum Invocation {
 #[command(
     name = "sshoal",
     version,
-    override_usage = "sshoal -w SET [OPTIONS] COMMAND [ARG]...",
+    override_usage = "sshoal -w SET [OPTIONS] COMMAND [ARG]...\n       sshoal script|keyscan|last|hosts --help",
     after_help = AFTER,
     arg_required_else_help = true,
     disable_help_subcommand = true
 )]
 pub struct RunArgs {
     #[command(flatten)]
+    pub task: TaskArgs,
+    /// The command, as for ssh: the words are joined by blanks, and the remote shell reads them
+    #[arg(value_name = "COMMAND", trailing_var_arg = true, required = true, hide_short_help = true)]
+    pub command: Vec<OsString>,
+}
+
+/// Everything about a run but the command.
+#[derive(Debug, Args)]
+pub struct TaskArgs {
+    #[command(flatten)]
     pub targets: TargetArgs,
+    /// The hosts of the last run, or those that ended like this
+    #[arg(long, value_enum, value_name = "END", num_args = 0..=1, require_equals = true,
+        default_missing_value = "all", help_heading = "Targets")]
+    pub last: Option<Which>,
     #[command(flatten)]
     pub connection: ConnectionArgs,
     #[command(flatten)]
     pub running: RunningArgs,
     #[command(flatten)]
+    pub safety: SafetyArgs,
+    #[command(flatten)]
+    pub secrets: SecretArgs,
+    #[command(flatten)]
     pub output: OutputArgs,
-    /// The command, as for ssh: the words are joined by blanks, and the remote shell reads them
-    #[arg(value_name = "COMMAND", trailing_var_arg = true, required = true)]
-    pub command: Vec<OsString>,
 }
 
 const AFTER: &str = "Exit code: 0 all commands exited with 0, 1 some with another status, 3 some ended by a signal \
@@ -66,6 +93,9 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Invocation, cl
     let words: Vec<OsString> = words.into_iter().collect();
     // Subcommands are subcommands only as the first word, so that every command can be run.
     match words.get(1).and_then(|word| word.to_str()) {
+        Some("script") => ScriptArgs::try_parse_from(&words[1..]).map(Box::new).map(Invocation::Script),
+        Some("keyscan") => KeyscanArgs::try_parse_from(&words[1..]).map(Box::new).map(Invocation::Keyscan),
+        Some("last") => LastArgs::try_parse_from(&words[1..]).map(Invocation::Last),
         Some("hosts") => HostsArgs::try_parse_from(&words[1..]).map(Box::new).map(Invocation::Hosts),
         #[cfg(feature = "demo")]
         Some("demo") => DemoArgs::try_parse_from(&words[1..]).map(Box::new).map(Invocation::Demo),
@@ -92,7 +122,7 @@ mod tests {
     fn the_first_word_begins_the_command() {
         let args = run("sshoal -w web1 -l root uname -r -w").unwrap();
         assert_eq!(args.command, ["uname", "-r", "-w"]);
-        assert_eq!(args.targets.sets, ["web1"]);
+        assert_eq!(args.task.targets.sets, ["web1"]);
         let args = run("sshoal -w web1 -- -x").unwrap();
         assert_eq!(args.command, ["-x"]);
         assert!(run("sshoal -w web1 -Z uptime").is_err());

@@ -7,6 +7,9 @@ use crate::end::{End, Failure};
 /// The arguments make no sense, or nothing could be started.
 pub const USAGE: u8 = 2;
 
+/// The run was stopped before all commands had started.
+pub const STOPPED: u8 = 5;
+
 /// Collects the ends of all hosts into an exit code.
 ///
 /// | code | meaning |
@@ -28,9 +31,10 @@ pub struct ExitCode {
 }
 
 /// What [`ExitCode::value`] is made of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Rule {
     /// The table above.
+    #[default]
     Worst,
     /// The largest status of all commands, or 254 if one has none (clush, pdsh: `-S`).
     LargestStatus,

@@ -16,6 +16,8 @@ pub enum Stop {
     Signal(i32),
     /// The user, by ^C and ^Z: only what had not started.
     Starting,
+    /// The gate between two batches did not open.
+    Gate,
     /// Nobody reads the output any more.
     OutputClosed,
     /// The limit of the whole run.
@@ -37,6 +39,7 @@ impl Stop {
                 format!("stopped by {name}")
             }
             Self::Starting => "stopped by ^Z".to_owned(),
+            Self::Gate => "stopped between two batches".to_owned(),
             Self::OutputClosed => "stopped, because nobody reads the output".to_owned(),
             Self::Deadline(limit) => format!("stopped at the limit of the run ({})", shown(limit)),
             Self::Silence(limit) => format!("no output for {}", shown(limit)),
@@ -53,6 +56,7 @@ impl Stop {
             Self::InputGone => {
                 Some("Let all hosts start at once (no -f), or give the input as a file: `< FILE`.")
             }
+            Self::Gate => Some("--gate decides about each batch."),
             Self::Signal(_) | Self::Starting | Self::OutputClosed => None,
         }
     }

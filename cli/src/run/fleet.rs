@@ -6,7 +6,7 @@ use sshoal::config::{FleetBuilder, Retry, RetryPolicy};
 use sshoal::ssh_config::SshConfig;
 use sshoal::{Error, Fleet, HostConfig};
 
-use crate::args::{ConnectionArgs, Limit, RunningArgs};
+use crate::args::{ConnectionArgs, Limit, PaceArgs, Secrets};
 use crate::targets::Target;
 
 /// How much output all hosts together may have ready before they wait for the screen.
@@ -16,12 +16,16 @@ const UNREAD: usize = 32 * 1024 * 1024;
 /// has ended.
 const CLOSE: Duration = Duration::from_secs(2);
 
+/// The pause before the first retry; later ones are longer, and random.
+const PAUSE: Duration = Duration::from_secs(1);
+
 /// A fleet of these targets, each as ssh_config says.
 pub fn build(
     targets: &[Target],
     connection: &ConnectionArgs,
-    running: &RunningArgs,
+    pace: &PaceArgs,
     config: &SshConfig,
+    secrets: &Secrets,
 ) -> Result<Fleet, Error> {
     let mut resolver = config.resolver();
     let mut configs = Vec::with_capacity(targets.len());
@@ -31,30 +35,42 @@ pub fn build(
         for ignored in resolved.ignored {
             log::info!("{ignored}");
         }
-        configs.push(match running.connect_timeout {
+        configs.push(match pace.connect_timeout {
             // Before the ConnectTimeout of a file.
             Some(Limit(limit)) => resolved.config.timeout(limit).connect_timeout(limit),
             None => resolved.config,
         });
     }
     let hosts = targets.iter().map(|target| target.host.as_str());
-    paced(Fleet::builder(hosts).host_config(configs), running).build()
+    let mut builder = Fleet::builder(hosts).host_config(configs);
+    if let Some(password) = &secrets.password {
+        builder = builder.password(password.as_str());
+    }
+    if let Some(passphrase) = &secrets.passphrase {
+        builder = builder.passphrase(passphrase.as_str());
+    }
+    paced(builder, pace).build()
 }
 
 /// Sets what limits a fleet.
-pub fn paced(builder: FleetBuilder, running: &RunningArgs) -> FleetBuilder {
+pub fn paced(builder: FleetBuilder, pace: &PaceArgs) -> FleetBuilder {
     let builder = builder
-        .max_connecting(running.max_connecting)
-        .max_running(running.fanout)
-        .connects_per_second(running.rate)
+        .max_connecting(pace.max_connecting)
+        .max_running(pace.fanout)
+        .connects_per_second(pace.rate)
         .output_budget(UNREAD)
         .stop_grace(super::runner::STOP_GRACE)
         .close_timeout(CLOSE);
     // As with ssh, the first failure is final, unless ssh_config has ConnectionAttempts. But sshd
     // drops connections at random while too many log in at once (MaxStartups).
-    let attempts = RetryPolicy::default().refused(Retry::NEVER).failed(Retry::NEVER);
-    match running.connect_timeout {
-        None => builder.retry(attempts),
-        Some(Limit(limit)) => builder.timeout(limit).retry(attempts.time_limit(limit)),
+    let once = RetryPolicy::default().refused(Retry::NEVER).failed(Retry::NEVER);
+    match (pace.retry, pace.connect_timeout) {
+        (None, None) => builder.retry(once),
+        (None, Some(Limit(limit))) => builder.timeout(limit).retry(once.time_limit(limit)),
+        (Some(retries), limit) => {
+            let again = Retry::new(retries.saturating_add(1), PAUSE).backoff(8 * PAUSE);
+            let builder = builder.retry(once.refused(again).failed(again).time_limit(None));
+            limit.map_or(builder.clone(), |Limit(limit)| builder.timeout(limit))
+        }
     }
 }

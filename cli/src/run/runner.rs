@@ -8,14 +8,15 @@ use std::time::{Duration, Instant};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use sshoal::error::Label;
-use sshoal::fleet::{CommandId, HostId, Timings};
+use sshoal::fleet::{CommandId, HostId, RunId, Timings};
 use sshoal::{Budget, Event, Fleet, Outcome};
 
-use super::broadcast::{Broadcast, Laggard};
+use super::broadcast::Broadcast;
 use super::code::ExitCode;
-use super::ends::{Stop, end_of, left_behind};
+use super::ends::{Stop, end_of};
+use super::gate::{Gatekeeper, Progress};
 use super::input::Input;
-use super::interrupts::{Interrupts, Wish};
+use super::interrupts::Interrupts;
 use super::signals::Signals;
 use super::silence::Silence;
 use crate::end::End;
@@ -46,44 +47,46 @@ pub struct Ended {
 
 /// A run in progress.
 pub struct Runner<'a> {
-    fleet: Fleet,
-    poll: Poll,
-    signals: Signals,
-    interrupts: Interrupts,
-    output: Output<'a>,
+    pub(super) fleet: Fleet,
+    pub(super) poll: Poll,
+    pub(super) signals: Signals,
+    pub(super) interrupts: Interrupts,
+    pub(super) output: Output<'a>,
     /// Whether standard error is a terminal, so that somebody sees the progress.
-    is_watched: bool,
-    tasks: Vec<Task>,
-    by_id: HashMap<HostId, HostIndex>,
-    input: Option<Broadcast>,
-    silence: Option<Silence>,
-    began: Instant,
-    deadline: Option<(Instant, Duration)>,
+    pub(super) is_watched: bool,
+    pub(super) tasks: Vec<Task>,
+    pub(super) by_id: HashMap<HostId, HostIndex>,
+    pub(super) input: Option<Broadcast>,
+    pub(super) silence: Option<Silence>,
+    pub(super) began: Instant,
+    pub(super) deadline: Option<(Instant, Duration)>,
     /// Why the whole run is being stopped, and since when.
-    stop: Option<(Stop, Instant)>,
-    code: ExitCode,
-    phase: Phase,
+    pub(super) stop: Option<(Stop, Instant)>,
+    pub(super) code: ExitCode,
+    pub(super) phase: Phase,
+    pub(super) run: RunId,
+    pub(super) gate: Option<Gatekeeper>,
 }
 
 /// The command of one host.
 #[derive(Debug)]
-struct Task {
-    host: HostId,
-    command: CommandId,
-    state: State,
+pub(super) struct Task {
+    pub(super) host: HostId,
+    pub(super) command: CommandId,
+    pub(super) state: State,
     /// Why this program has ended the command, and when.
-    stop: Option<(Stop, Instant)>,
+    pub(super) stop: Option<(Stop, Instant)>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+pub(super) enum State {
     Waiting,
     Running,
     Ended(Label),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
+pub(super) enum Phase {
     Going,
     /// All commands have ended.
     Over,
@@ -118,6 +121,8 @@ impl<'a> Runner<'a> {
             stop: None,
             code: ExitCode::default(),
             phase: Phase::Going,
+            run: started.run,
+            gate: plan.gate.clone().map(Gatekeeper::new),
             fleet,
         })
     }
@@ -133,6 +138,7 @@ impl<'a> Runner<'a> {
             self.take_signals();
             self.fleet.turn(Instant::now(), budget())?;
             self.take_events();
+            self.attend_gate();
             self.feed()?;
             self.check_limits(Instant::now());
             let at = self.began.elapsed();
@@ -173,6 +179,14 @@ impl<'a> Runner<'a> {
                 | Event::Started { host, .. }
                 | Event::Output { host, .. }
                 | Event::Finished { host, .. } => self.by_id.get(host).copied(),
+                Event::BatchDone { batch, tally, left, .. } => {
+                    let (batch, tally, left) = (*batch, *tally, *left);
+                    if let Some(gate) = self.gate.as_mut().filter(|_| left > 0) {
+                        gate.reach(Progress { batch: batch + 1, tally, left });
+                    }
+                    self.report(News::BatchDone { batch, left });
+                    continue;
+                }
                 Event::RunDone { .. } => {
                     self.phase = Phase::Over;
                     return;
@@ -229,121 +243,23 @@ impl<'a> Runner<'a> {
         self.conclude(host, &end, timings);
     }
 
-    fn conclude(&mut self, host: HostIndex, end: &End, timings: Timings) {
+    pub(super) fn conclude(&mut self, host: HostIndex, end: &End, timings: Timings) {
         self.code.count(end);
         self.report(News::Ended { host, end, timings });
     }
 
-    fn feed(&mut self) -> io::Result<()> {
-        let Some(input) = &mut self.input else { return Ok(()) };
-        let now = Instant::now();
-        let silence = &mut self.silence;
-        input.feed(&mut self.fleet, |host| {
-            if let Some(silence) = silence {
-                silence.hear(host, now);
-            }
-        })?;
-        let hold = input.hold();
-        for laggard in input.make_room(now) {
-            match laggard {
-                Laggard::Running(host) => self.cancel(host, Stop::InputHeld(hold)),
-                Laggard::Waiting(host) => self.cancel(host, Stop::InputGone),
-            }
-        }
-        Ok(())
-    }
-
-    fn check_limits(&mut self, now: Instant) {
-        if let Some((_, limit)) = self.deadline.take_if(|(at, _)| *at <= now) {
-            self.cancel_all(Stop::Deadline(limit));
-        }
-        let Some(mut silence) = self.silence.take() else { return };
-        let limit = silence.limit();
-        while let Some(host) = silence.expired(now, |host| self.tasks[host].state == State::Running) {
-            self.cancel(host, Stop::Silence(limit));
-        }
-        self.silence = Some(silence);
-    }
-
-    fn cancel(&mut self, host: HostIndex, stop: Stop) {
-        let task = &mut self.tasks[host];
-        task.stop.get_or_insert((stop, Instant::now()));
-        self.fleet.cancel(task.command);
-    }
-
-    /// Starts nothing more, and ends what runs.
-    fn cancel_all(&mut self, stop: Stop) {
-        let now = Instant::now();
-        match &mut self.stop {
-            // What was left to end is now cancelled, too.
-            Some(begun @ (Stop::Starting, _)) => *begun = (stop, now),
-            begun => _ = begun.get_or_insert((stop, now)),
-        }
-        self.fleet.drain(now);
-    }
-
-    fn take_signals(&mut self) {
-        for signal in self.signals.take() {
-            match self.interrupts.on(signal, Instant::now()) {
-                Wish::Status => self.show_status(),
-                Wish::StopStarting => {
-                    self.stop.get_or_insert((Stop::Starting, Instant::now()));
-                    self.fleet.drain(None);
-                    self.note("starting nothing more; waiting for what runs");
-                }
-                Wish::Cancel(signal) => {
-                    self.code.interrupt(signal);
-                    self.cancel_all(Stop::Signal(signal));
-                    self.note("cancelling; again: leave at once");
-                }
-                Wish::Leave(signal) => {
-                    self.code.interrupt(signal);
-                    self.phase = Phase::Left;
-                }
-                Wish::Suspend => {
-                    if let Err(error) = Signals::suspend() {
-                        log::warn!("cannot stop this process: {error}");
-                    }
-                }
-            }
-        }
-    }
-
-    /// Says how far the run is, and what the next ^C does.
-    fn show_status(&mut self) {
-        let shown = self.output.status(self.began.elapsed());
-        self.check_output(shown);
-        self.note("^C again within 2 s: cancel; ^Z: start nothing more");
-    }
-
-    /// The user does not wait for what has not ended.
-    fn leave(&mut self) {
-        let unfinished = |(host, task): (HostIndex, &Task)| match task.state {
-            State::Ended(_) => None,
-            State::Waiting | State::Running => {
-                let command = self.fleet.command(task.command);
-                let stage = command.map_or(sshoal::Stage::Queued, |command| command.stage());
-                Some((host, stage))
-            }
-        };
-        let left: Vec<_> = self.tasks.iter().enumerate().filter_map(unfinished).collect();
-        for (host, stage) in left {
-            self.conclude(host, &left_behind(stage), Timings::default());
-        }
-    }
-
-    fn report(&mut self, news: News<'_>) {
+    pub(super) fn report(&mut self, news: News<'_>) {
         let reported = self.output.report(news, self.began.elapsed());
         self.check_output(reported);
     }
 
-    fn note(&mut self, text: &str) {
+    pub(super) fn note(&mut self, text: &str) {
         let noted = self.output.note(text);
         self.check_output(noted);
     }
 
     /// Output that cannot be written ends the run.
-    fn check_output(&mut self, written: io::Result<()>) {
+    pub(super) fn check_output(&mut self, written: io::Result<()>) {
         let Err(error) = written else { return };
         if self.stop.is_some() {
             return;

@@ -65,5 +65,5 @@ fn fleet(sim: &Sim, names: &[String], args: &DemoArgs) -> Result<Fleet, Box<dyn 
         .identity_auth(false)
         .allow_agent(false)
         .host_keys(HostKeyPolicy::pinned(HostKeyPins::new().for_any_host(key.fingerprint())));
-    Ok(run::fleet::paced(builder, &args.running).build()?)
+    Ok(run::fleet::paced(builder, &args.running.pace).build()?)
 }

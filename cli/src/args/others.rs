@@ -1,0 +1,77 @@
+//! `sshoal script`, `sshoal keyscan`, `sshoal last`.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::Parser;
+
+use super::{ConnectionArgs, PaceArgs, TaskArgs};
+use crate::history::Which;
+use crate::targets::TargetArgs;
+
+/// Run a local script on many hosts, which need no copy of it
+///
+/// Hosts read the script from their standard input. Its first line says which shell runs it: sh,
+/// bash, dash, ksh, zsh, python, perl and ruby can; without one, sh does.
+#[derive(Debug, Parser)]
+#[command(
+    name = "sshoal script",
+    bin_name = "sshoal script",
+    override_usage = "sshoal script -w SET [OPTIONS] FILE [ARG]..."
+)]
+pub struct ScriptArgs {
+    #[command(flatten)]
+    pub task: TaskArgs,
+    /// What runs the script, with the arguments that make it read standard input, as `sh -s --`
+    #[arg(long, value_name = "COMMAND", help_heading = "Running")]
+    pub interpreter: Option<String>,
+    /// The script
+    #[arg(value_name = "FILE")]
+    pub file: OsString,
+    /// Its arguments, which arrive as they are
+    #[arg(value_name = "ARG", trailing_var_arg = true, allow_hyphen_values = true)]
+    pub args: Vec<OsString>,
+}
+
+/// Record the keys of new hosts in known_hosts, as ssh does at first contact
+///
+/// Keys that are on record stay. Changed and revoked keys are reported, and never recorded. What is
+/// fetched over the network may be the key of an attacker: compare fingerprints (--print) with those
+/// that the hosts have on their consoles, or scan over a network that you trust.
+#[derive(Debug, Parser)]
+#[command(
+    name = "sshoal keyscan",
+    bin_name = "sshoal keyscan",
+    override_usage = "sshoal keyscan -w SET [OPTIONS]"
+)]
+pub struct KeyscanArgs {
+    #[command(flatten)]
+    pub targets: TargetArgs,
+    #[command(flatten)]
+    pub connection: ConnectionArgs,
+    #[command(flatten)]
+    pub pace: PaceArgs,
+    /// Show the keys, and record nothing
+    #[arg(long)]
+    pub print: bool,
+    /// The file to add keys to [default: the first UserKnownHostsFile]
+    #[arg(long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// Hash the names (OpenSSH: HashKnownHosts)
+    #[arg(long)]
+    pub hash: bool,
+}
+
+/// Show how the last run ended
+///
+/// Outputs are not kept. `sshoal --last=failed COMMAND` runs a command on the hosts that failed.
+#[derive(Debug, Parser)]
+#[command(name = "sshoal last", bin_name = "sshoal last")]
+pub struct LastArgs {
+    /// How many runs before the last one
+    #[arg(value_name = "N", default_value = "0")]
+    pub before: usize,
+    /// Only the hosts that ended like this, as a set
+    #[arg(long = "end", value_enum, value_name = "END")]
+    pub which: Option<Which>,
+}

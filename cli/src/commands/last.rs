@@ -1,0 +1,38 @@
+//! `sshoal last`: what the last runs were, and how they ended.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::io::Write;
+use std::time::{Duration, SystemTime};
+
+use sshoal::output::sanitise;
+
+use crate::args::{LastArgs, shown};
+use crate::history;
+use crate::targets::fold;
+
+/// Prints a run: when it was, its command, and its hosts by how their commands ended.
+pub fn run(args: &LastArgs) -> Result<u8, Box<dyn Error>> {
+    let record = history::last(args.before)?;
+    let began = SystemTime::UNIX_EPOCH + Duration::from_millis(record.began_ms);
+    let age = SystemTime::now().duration_since(began).unwrap_or_default();
+    let mut out = std::io::stdout().lock();
+    if let Some(which) = args.which {
+        let targets = record.targets(which);
+        let names: Vec<&str> = targets.iter().map(|target| target.name.as_str()).collect();
+        if !names.is_empty() {
+            writeln!(out, "{}", fold(&names))?;
+        }
+        return Ok(u8::from(names.is_empty()));
+    }
+    let age = Duration::from_secs(age.as_secs());
+    writeln!(out, "{} ago on {} hosts: {}", shown(age), record.hosts.len(), sanitise(&record.command))?;
+    let mut by_end: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for host in &record.hosts {
+        by_end.entry(&host.end).or_default().push(&host.name);
+    }
+    for (end, names) in by_end {
+        writeln!(out, "{} ({}): {}", fold(&names), names.len(), sanitise(&end.replace('_', " ")))?;
+    }
+    Ok(0)
+}

@@ -1,0 +1,7 @@
+//! What the first word of the command line can be, each in a file. Each returns the exit code.
+
+#[cfg(feature = "demo")]
+pub mod demo;
+pub mod keyscan;
+pub mod last;
+pub mod run;

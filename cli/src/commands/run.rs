@@ -1,0 +1,86 @@
+//! `sshoal -w SET COMMAND` and `sshoal script FILE`.
+
+use std::error::Error;
+use std::path::Path;
+use std::time::SystemTime;
+
+use sshoal::ssh_config::SshConfig;
+
+use crate::args::{RunArgs, ScriptArgs, TaskArgs};
+use crate::confirm;
+use crate::history::{self, Record, Which};
+use crate::logging;
+use crate::output::{Hosts, Output};
+use crate::plan::{self, Plan, Texts, preview, script};
+use crate::run::{Runner, fleet};
+use crate::targets::{self, Places, Selection, Sources, Target, TargetArgs};
+
+/// Runs a command on all hosts.
+pub fn run(args: &RunArgs) -> Result<u8, Box<dyn Error>> {
+    logging::start(args.task.output.verbose);
+    task(&args.task, plan::joined(&args.command), None)
+}
+
+/// Runs a local script on all hosts, which read it from their standard input.
+pub fn run_script(args: &ScriptArgs) -> Result<u8, Box<dyn Error>> {
+    logging::start(args.task.output.verbose);
+    let script = script::Script::read(Path::new(&args.file), args.interpreter.as_deref(), &args.args)?;
+    task(&args.task, script.command, Some(script.content))
+}
+
+fn task(args: &TaskArgs, text: Vec<u8>, given_input: Option<Vec<u8>>) -> Result<u8, Box<dyn Error>> {
+    let config = args.connection.ssh_config()?;
+    let Selection { targets, used_stdin, .. } = select(&args.targets, args.last, &config)?;
+    let fold = |labels: &[&str]| targets::fold(labels);
+    let hosts = Hosts::new(targets.iter().map(|target| target.name.clone()), &fold);
+    let shown = String::from_utf8_lossy(&text).into_owned();
+    let texts = Texts::new(text, &args.running, &targets)?;
+    if args.safety.dry_run {
+        preview::print(&targets, &texts, args, &config)?;
+        return Ok(0);
+    }
+    if !confirm::run(&args.safety, &shown, &hosts)? {
+        eprintln!("sshoal: nothing was started");
+        return Ok(crate::run::STOPPED);
+    }
+    let secrets = args.secrets.ask()?;
+    let mut plan = Plan::new(texts, &args.running).careful(&args.safety).with_sudo(&args.secrets, &secrets);
+    plan.sends_stdin &= !used_stdin && given_input.is_none();
+    plan.given_input = given_input;
+    let fleet = fleet::build(&targets, &args.connection, &args.running.pace, &config, &secrets)?;
+    let mut options = args.output.options(shown.clone());
+    options.rerun = Some("sshoal --last=failed ...".to_owned());
+    let began = SystemTime::now();
+    let output = Output::new(&options, &hosts, args.output.screen(), began)?;
+    let ended = Runner::start(fleet, &plan, output)?.finish()?;
+    history::save(&Record::new(began, shown, &targets, &ended.labels));
+    Ok(ended.code.value(plan.rule))
+}
+
+/// The hosts that the flags name.
+pub fn select(
+    args: &TargetArgs,
+    last: Option<Which>,
+    config: &SshConfig,
+) -> Result<Selection, Box<dyn Error>> {
+    let mut selection = match last {
+        Some(_) if !args.selects() => Selection::default(),
+        _ => Sources::load(args, Places::current(), Some(config))?.select(args)?,
+    };
+    if let Some(which) = last {
+        let of_last = history::last(0)?.targets(which);
+        selection.targets = if args.selects() { kept(selection.targets, &of_last) } else { of_last };
+    }
+    selection.notices.iter().for_each(|notice| eprintln!("sshoal: {notice}"));
+    match selection.targets.is_empty() {
+        true if last.is_some() => Err("--last: no host of the last run ended like that".into()),
+        true => Err("no hosts are left of those that were named".into()),
+        false => Ok(selection),
+    }
+}
+
+/// The targets that are among the others, too.
+fn kept(targets: Vec<Target>, others: &[Target]) -> Vec<Target> {
+    let names: std::collections::HashSet<&str> = others.iter().map(|target| target.name.as_str()).collect();
+    targets.into_iter().filter(|target| names.contains(target.name.as_str())).collect()
+}

@@ -1,0 +1,41 @@
+//! A question before a run on many hosts.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, IsTerminal, Write};
+
+use sshoal::output::sanitise;
+
+use crate::args::{Confirm, SafetyArgs};
+use crate::output::Hosts;
+
+/// With more hosts than this, a user on a terminal is asked.
+const MANY: usize = 20;
+
+/// Whether to run this on these hosts. Asks for their number, because a `y` is typed too easily.
+///
+/// # Errors
+/// The user has to be asked, and there is no terminal.
+pub fn run(args: &SafetyArgs, command: &str, hosts: &Hosts<'_>) -> io::Result<bool> {
+    let asks = match args.confirm {
+        _ if args.yes => false,
+        Confirm::Never => false,
+        Confirm::Always => true,
+        Confirm::Auto => hosts.len() > MANY && io::stdin().is_terminal() && io::stderr().is_terminal(),
+    };
+    if !asks {
+        return Ok(true);
+    }
+    let no_terminal = |error: io::Error| {
+        io::Error::new(
+            error.kind(),
+            format!("--confirm needs a terminal to ask on ({error}); -y does not ask"),
+        )
+    };
+    let mut terminal = File::options().read(true).write(true).open("/dev/tty").map_err(no_terminal)?;
+    let all: Vec<usize> = (0..hosts.len()).collect();
+    let (set, command) = (hosts.set(&all), sanitise(command));
+    write!(terminal, "{command}\non {set}\nType the number of hosts ({}) to go on: ", hosts.len())?;
+    let mut line = String::new();
+    BufReader::new(terminal).read_line(&mut line)?;
+    Ok(line.trim().parse() == Ok(hosts.len()))
+}

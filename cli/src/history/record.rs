@@ -1,0 +1,137 @@
+//! What is kept of a run.
+
+use std::time::SystemTime;
+
+use serde::{Deserialize, Serialize};
+use sshoal::error::Label;
+
+use crate::targets::Target;
+
+/// A run.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Record {
+    /// The version of this format.
+    v: u32,
+    /// When it began, in milliseconds since 1970.
+    pub began_ms: u64,
+    pub command: String,
+    pub hosts: Vec<Entry>,
+}
+
+/// One host of a run.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Entry {
+    pub name: String,
+    host: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    user: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    port: Option<u16>,
+    /// The label of how the command ended.
+    pub end: String,
+}
+
+/// Hosts of a run by how their commands ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Which {
+    All,
+    /// All that did not exit with status 0.
+    Failed,
+    Ok,
+    /// A time limit was reached.
+    Timeout,
+    /// The command could not be started.
+    Unreachable,
+    /// The run was stopped before.
+    NotStarted,
+}
+
+/// The ends of commands that have begun.
+const BEGUN: [Label; 6] = [
+    Label::Succeeded,
+    Label::ExitStatus,
+    Label::Signaled,
+    Label::NoStatus,
+    Label::CommandTimeout,
+    Label::ReadTimeout,
+];
+
+impl Record {
+    pub fn new(began: SystemTime, command: String, targets: &[Target], ends: &[Label]) -> Self {
+        let since = began.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let entry = |(target, end): (&Target, &Label)| Entry {
+            name: target.name.clone(),
+            host: target.host.clone(),
+            user: target.user.clone(),
+            port: target.port,
+            end: end.as_str().to_owned(),
+        };
+        Self {
+            v: 1,
+            began_ms: u64::try_from(since.as_millis()).unwrap_or(u64::MAX),
+            command,
+            hosts: targets.iter().zip(ends).map(entry).collect(),
+        }
+    }
+
+    /// The hosts that have ended like this.
+    pub fn targets(&self, which: Which) -> Vec<Target> {
+        let target = |entry: &Entry| Target {
+            name: entry.name.clone(),
+            host: entry.host.clone(),
+            user: entry.user.clone(),
+            port: entry.port,
+        };
+        self.hosts.iter().filter(|entry| which.holds(&entry.end)).map(target).collect()
+    }
+}
+
+impl Which {
+    fn holds(self, end: &str) -> bool {
+        let is = |label: Label| end == label.as_str();
+        match self {
+            Self::All => true,
+            Self::Ok => is(Label::Succeeded),
+            Self::Failed => !is(Label::Succeeded),
+            Self::Timeout => end.ends_with("_timeout") || is(Label::PeerDead),
+            Self::NotStarted => is(Label::NotStarted),
+            Self::Unreachable => !BEGUN.into_iter().chain([Label::NotStarted, Label::Cancelled]).any(is),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_are_found_by_their_ends() {
+        let ends = [
+            Label::Succeeded,
+            Label::ExitStatus,
+            Label::CommandTimeout,
+            Label::ConnectTimeout,
+            Label::HostKeyUnknown,
+            Label::NotStarted,
+        ];
+        let target = |number| Target {
+            name: format!("web{number}"),
+            host: "web".into(),
+            user: Some("root".into()),
+            port: Some(2222),
+        };
+        let targets: Vec<Target> = (0..ends.len()).map(target).collect();
+        let record = Record::new(SystemTime::now(), "true".into(), &targets, &ends);
+        let record: Record = serde_json::from_str(&serde_json::to_string(&record).unwrap()).unwrap();
+        let found = |which| {
+            let targets = record.targets(which);
+            targets.iter().map(|target| target.name[3..].parse().unwrap()).collect::<Vec<usize>>()
+        };
+        assert_eq!(record.targets(Which::All), targets);
+        assert_eq!(found(Which::Ok), [0]);
+        assert_eq!(found(Which::Failed), [1, 2, 3, 4, 5]);
+        assert_eq!(found(Which::Timeout), [2, 3]);
+        assert_eq!(found(Which::Unreachable), [3, 4]);
+        assert_eq!(found(Which::NotStarted), [5]);
+    }
+}

@@ -1,0 +1,137 @@
+//! What changes the course of a run: limits, signals, gates, input that is not read.
+
+use std::io;
+use std::time::Instant;
+
+use sshoal::Stage;
+use sshoal::fleet::Timings;
+
+use super::broadcast::Laggard;
+use super::ends::{Stop, left_behind};
+use super::interrupts::Wish;
+use super::runner::{Phase, Runner, State, Task};
+use super::signals::Signals;
+use crate::output::HostIndex;
+
+impl Runner<'_> {
+    pub(super) fn feed(&mut self) -> io::Result<()> {
+        let Some(input) = &mut self.input else { return Ok(()) };
+        let now = Instant::now();
+        let silence = &mut self.silence;
+        input.feed(&mut self.fleet, |host| {
+            if let Some(silence) = silence {
+                silence.hear(host, now);
+            }
+        })?;
+        let hold = input.hold();
+        for laggard in input.make_room(now) {
+            match laggard {
+                Laggard::Running(host) => self.cancel(host, Stop::InputHeld(hold)),
+                Laggard::Waiting(host) => self.cancel(host, Stop::InputGone),
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn check_limits(&mut self, now: Instant) {
+        if let Some((_, limit)) = self.deadline.take_if(|(at, _)| *at <= now) {
+            self.cancel_all(Stop::Deadline(limit));
+        }
+        let Some(mut silence) = self.silence.take() else { return };
+        let limit = silence.limit();
+        while let Some(host) = silence.expired(now, |host| self.tasks[host].state == State::Running) {
+            self.cancel(host, Stop::Silence(limit));
+        }
+        self.silence = Some(silence);
+    }
+
+    fn cancel(&mut self, host: HostIndex, stop: Stop) {
+        let task = &mut self.tasks[host];
+        task.stop.get_or_insert((stop, Instant::now()));
+        self.fleet.cancel(task.command);
+    }
+
+    /// Starts nothing more, and ends what runs.
+    pub(super) fn cancel_all(&mut self, stop: Stop) {
+        let now = Instant::now();
+        match &mut self.stop {
+            // What was left to end is now cancelled, too.
+            Some(begun @ (Stop::Starting, _)) => *begun = (stop, now),
+            begun => _ = begun.get_or_insert((stop, now)),
+        }
+        self.fleet.drain(now);
+    }
+
+    pub(super) fn take_signals(&mut self) {
+        for signal in self.signals.take() {
+            match self.interrupts.on(signal, Instant::now()) {
+                Wish::Status => self.show_status(),
+                Wish::StopStarting => {
+                    self.stop.get_or_insert((Stop::Starting, Instant::now()));
+                    self.fleet.drain(None);
+                    self.note("starting nothing more; waiting for what runs");
+                }
+                Wish::Cancel(signal) => {
+                    self.code.interrupt(signal);
+                    self.cancel_all(Stop::Signal(signal));
+                    self.note("cancelling; again: leave at once");
+                }
+                Wish::Leave(signal) => {
+                    self.code.interrupt(signal);
+                    self.phase = Phase::Left;
+                }
+                Wish::Suspend => {
+                    if let Err(error) = Signals::suspend() {
+                        log::warn!("cannot stop this process: {error}");
+                    }
+                }
+            }
+        }
+    }
+
+    /// Asks the gate after a batch, and does what it has answered.
+    pub(super) fn attend_gate(&mut self) {
+        let Some(gate) = self.gate.as_mut().filter(|_| self.phase == Phase::Going && self.stop.is_none())
+        else {
+            return;
+        };
+        if let Some(question) = gate.ask(self.fleet.waker()) {
+            self.note(&question);
+            return;
+        }
+        match gate.answer() {
+            None => {}
+            Some(Ok(true)) => _ = self.fleet.proceed(self.run),
+            Some(answer) => {
+                if let Err(error) = answer {
+                    log::error!("--gate: {error}");
+                }
+                self.stop = Some((Stop::Gate, Instant::now()));
+                self.fleet.cancel_run(self.run);
+            }
+        }
+    }
+
+    /// Says how far the run is, and what the next ^C does.
+    fn show_status(&mut self) {
+        let shown = self.output.status(self.began.elapsed());
+        self.check_output(shown);
+        self.note("^C again within 2 s: cancel; ^Z: start nothing more");
+    }
+
+    /// The user does not wait for what has not ended.
+    pub(super) fn leave(&mut self) {
+        let unfinished = |(host, task): (HostIndex, &Task)| match task.state {
+            State::Ended(_) => None,
+            State::Waiting | State::Running => {
+                let command = self.fleet.command(task.command);
+                let stage = command.map_or(Stage::Queued, |command| command.stage());
+                Some((host, stage))
+            }
+        };
+        let left: Vec<_> = self.tasks.iter().enumerate().filter_map(unfinished).collect();
+        for (host, stage) in left {
+            self.conclude(host, &left_behind(stage), Timings::default());
+        }
+    }
+}
