@@ -44,6 +44,7 @@ fn main() -> ExitCode {
         Invocation::Script(args) => commands::run::run_script(&args),
         Invocation::Keyscan(args) => commands::keyscan::run(&args),
         Invocation::Last(args) => commands::last::run(&args),
+        Invocation::Fold(args) => commands::fold::run(&args),
         Invocation::Hosts(args) => hosts::run(&args),
         #[cfg(feature = "demo")]
         Invocation::Demo(args) => commands::demo::run(&args),

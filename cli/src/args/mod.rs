@@ -20,7 +20,7 @@ pub use connection::ConnectionArgs;
 #[cfg(feature = "demo")]
 pub use demo::DemoArgs;
 pub use duration::{Limit, shown};
-pub use others::{KeyscanArgs, LastArgs, ScriptArgs};
+pub use others::{FoldArgs, KeyscanArgs, LastArgs, ScriptArgs};
 pub use output::OutputArgs;
 pub use pace::PaceArgs;
 pub use running::RunningArgs;
@@ -38,6 +38,7 @@ pub enum Invocation {
     Script(Box<ScriptArgs>),
     Keyscan(Box<KeyscanArgs>),
     Last(LastArgs),
+    Fold(Box<FoldArgs>),
     Hosts(Box<HostsArgs>),
     #[cfg(feature = "demo")]
     Demo(Box<DemoArgs>),
@@ -51,7 +52,7 @@ pub enum Invocation {
 #[command(
     name = "sshoal",
     version,
-    override_usage = "sshoal -w SET [OPTIONS] COMMAND [ARG]...\n       sshoal script|keyscan|last|hosts --help",
+    override_usage = "sshoal -w SET [OPTIONS] COMMAND [ARG]...\n       sshoal script|keyscan|last|hosts|fold --help",
     after_help = AFTER,
     arg_required_else_help = true,
     disable_help_subcommand = true
@@ -96,6 +97,7 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Invocation, cl
         Some("script") => ScriptArgs::try_parse_from(&words[1..]).map(Box::new).map(Invocation::Script),
         Some("keyscan") => KeyscanArgs::try_parse_from(&words[1..]).map(Box::new).map(Invocation::Keyscan),
         Some("last") => LastArgs::try_parse_from(&words[1..]).map(Invocation::Last),
+        Some("fold") => FoldArgs::try_parse_from(&words[1..]).map(Box::new).map(Invocation::Fold),
         Some("hosts") => HostsArgs::try_parse_from(&words[1..]).map(Box::new).map(Invocation::Hosts),
         #[cfg(feature = "demo")]
         Some("demo") => DemoArgs::try_parse_from(&words[1..]).map(Box::new).map(Invocation::Demo),

@@ -1,10 +1,11 @@
-//! `sshoal script`, `sshoal keyscan`, `sshoal last`.
+//! `sshoal script`, `sshoal keyscan`, `sshoal last`, `sshoal fold`.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::Parser;
 
+use super::output::FoldingArgs;
 use super::{ConnectionArgs, PaceArgs, TaskArgs};
 use crate::history::Which;
 use crate::targets::TargetArgs;
@@ -74,4 +75,18 @@ pub struct LastArgs {
     /// Only the hosts that ended like this, as a set
     #[arg(long = "end", value_enum, value_name = "END")]
     pub which: Option<Which>,
+}
+
+/// Fold the output of other programs, lines as `host: text`, from standard input
+///
+/// As `dshbak -c` and `clubak` do. With -L, the output of each host follows the other, as with
+/// `dshbak` alone.
+#[derive(Debug, Parser)]
+#[command(name = "sshoal fold", bin_name = "sshoal fold")]
+pub struct FoldArgs {
+    /// What follows the host on each line
+    #[arg(short = 'S', long, value_name = "TEXT", default_value = ": ")]
+    pub separator: String,
+    #[command(flatten)]
+    pub folding: FoldingArgs,
 }

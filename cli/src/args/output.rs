@@ -1,5 +1,7 @@
 //! What is shown of a run, and how.
 
+use std::path::PathBuf;
+
 use anstream::ColorChoice;
 use clap::{ArgAction, Args, ValueEnum};
 
@@ -8,27 +10,50 @@ use crate::output::{Form, Options, Screen, Sort};
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Output")]
 pub struct OutputArgs {
-    /// Fold equal output of hosts, at the end
-    #[arg(short = 'b', long = "dshbak")]
-    fold: bool,
+    #[command(flatten)]
+    pub folding: FoldingArgs,
     /// Like -b, with standard error
-    #[arg(short = 'B')]
+    #[arg(short = 'B', conflicts_with = "json")]
     fold_both: bool,
-    /// With -b: differences to the largest group
-    #[arg(long)]
-    diff: bool,
-    /// With -b: the order of groups
-    #[arg(long, value_enum, value_name = "ORDER", hide_short_help = true)]
-    sort: Option<Order>,
-    /// No host names in front of lines, no headers
-    #[arg(short = 'N', long = "nolabel")]
-    no_label: bool,
+    /// JSON Lines: one object for each thing that happens
+    #[arg(long, conflicts_with_all = ["fold", "ordered"])]
+    json: bool,
+    /// A file for the standard error of each host, in this folder
+    #[arg(long, value_name = "DIR", hide_short_help = true)]
+    errdir: Option<PathBuf>,
+    /// A line about each host in this file, as GNU parallel's
+    #[arg(long, value_name = "FILE", hide_short_help = true)]
+    joblog: Option<PathBuf>,
     /// Show failures only, no summary and no progress
     #[arg(short, long)]
     quiet: bool,
     /// Show what the library does; repeat for more
-    #[arg(short, long, action = ArgAction::Count)]
+    #[arg(short, long, action = ArgAction::Count, hide_short_help = true)]
     pub verbose: u8,
+}
+
+/// What `sshoal fold` has, too.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Output")]
+pub struct FoldingArgs {
+    /// Fold equal output, at the end; with -L, equal lines as soon as no host can add to them
+    #[arg(short = 'b', long = "dshbak")]
+    fold: bool,
+    /// In the order of hosts
+    #[arg(short = 'L')]
+    ordered: bool,
+    /// With -b: differences to the largest group
+    #[arg(long, hide_short_help = true)]
+    diff: bool,
+    /// The order of groups, or of hosts with -L
+    #[arg(long, value_enum, value_name = "ORDER", hide_short_help = true)]
+    sort: Option<Order>,
+    /// No host names in front of lines, no headers
+    #[arg(short = 'N', long = "nolabel", hide_short_help = true)]
+    no_label: bool,
+    /// A file for the output of each host, in this folder
+    #[arg(long, value_name = "DIR", hide_short_help = true)]
+    outdir: Option<PathBuf>,
     /// When to use colours
     #[arg(long, value_enum, value_name = "WHEN", default_value = "auto", hide_short_help = true)]
     color: Color,
@@ -53,10 +78,35 @@ enum Color {
 
 impl OutputArgs {
     pub fn options(&self, command: String) -> Options {
+        let options = self.folding.options();
         Options {
-            form: match (self.fold_both, self.fold) {
-                (true, _) => Form::Folded { stderr: true },
-                (false, true) => Form::Folded { stderr: false },
+            form: match self.fold_both {
+                _ if self.json => Form::Json,
+                true if options.form == Form::Live => Form::Live,
+                true => Form::Folded { stderr: true },
+                false => options.form,
+            },
+            errdir: self.errdir.clone(),
+            joblog: self.joblog.clone(),
+            progress: !self.quiet,
+            quiet: self.quiet,
+            command,
+            ..options
+        }
+    }
+
+    pub fn screen(&self) -> Screen<'static> {
+        self.folding.screen()
+    }
+}
+
+impl FoldingArgs {
+    pub fn options(&self) -> Options {
+        Options {
+            form: match (self.fold, self.ordered) {
+                (true, true) => Form::Live,
+                (true, false) => Form::Folded { stderr: false },
+                (false, true) => Form::Ordered,
                 (false, false) => Form::Stream,
             },
             label: !self.no_label,
@@ -66,9 +116,7 @@ impl OutputArgs {
                 Order::Time => Sort::Time,
             }),
             diff: self.diff,
-            progress: !self.quiet,
-            quiet: self.quiet,
-            command,
+            outdir: self.outdir.clone(),
             ..Options::default()
         }
     }

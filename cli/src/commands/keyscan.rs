@@ -120,7 +120,7 @@ fn record(
             "sshoal: {hosts} hosts: {} new keys are now in {}, {} were on record",
             added.added,
             sanitise(&*file.to_string_lossy()),
-            report.tally().recorded + added.present
+            report.tally().recorded.max(added.present)
         );
         for left_out in &added.left_out {
             eprintln!("sshoal: not added: {left_out}");

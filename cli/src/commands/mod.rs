@@ -2,6 +2,7 @@
 
 #[cfg(feature = "demo")]
 pub mod demo;
+pub mod fold;
 pub mod keyscan;
 pub mod last;
 pub mod run;

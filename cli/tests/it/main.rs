@@ -3,9 +3,13 @@
 
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test that cannot go on fails at once")]
 
+mod contact;
 mod ends;
+mod history;
 mod input;
 mod runs;
+mod safety;
 mod signals;
 mod support;
 mod terminal;
+mod texts;

@@ -17,6 +17,8 @@ mod site;
 pub mod sshd;
 #[path = "../../../../tests/it/support/sshd_config.rs"]
 mod sshd_config;
+#[path = "../../../../tests/it/support/sudoers.rs"]
+pub mod sudoers;
 #[path = "../../../../tests/it/support/system.rs"]
 pub mod system;
 #[path = "../../../../tests/it/support/user.rs"]
