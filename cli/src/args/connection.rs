@@ -11,35 +11,39 @@ use crate::targets::Target;
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Connection (as for ssh)")]
 pub struct ConnectionArgs {
-    /// Log in as this user; `user@` in a set takes precedence
+    /// Log in as this user
+    ///
+    /// A `user@` in a set takes precedence.
     #[arg(short = 'l', long, value_name = "USER")]
     pub user: Option<String>,
-    /// Port of the servers; `:port` in a set takes precedence
+    /// Port of the servers
+    ///
+    /// A `:port` in a set takes precedence.
     #[arg(short, long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     pub port: Option<u16>,
     /// Private key to try first; repeatable
     #[arg(short, long, value_name = "FILE")]
     pub identity: Vec<PathBuf>,
-    /// Jump hosts, separated by commas
-    #[arg(short = 'J', long, value_name = "[USER@]HOST[:PORT],...")]
+    /// Jump hosts, each as [user@]host[:port]
+    #[arg(short = 'J', long, value_name = "HOST,...")]
     pub jump: Option<String>,
-    /// Configuration file instead of ~/.ssh/config, or `none`
+    /// Instead of ~/.ssh/config; `none` for no file
     #[arg(short = 'F', long = "ssh-config", value_name = "FILE")]
     pub config: Option<OsString>,
-    /// Option of ssh_config, before any file; repeatable
+    /// Option of ssh_config; repeatable
     #[arg(short = 'o', long = "option", value_name = "KEY=VALUE")]
     pub options: Vec<String>,
-    /// Record the keys of hosts that have none on record, and go on
+    /// Record the keys of hosts that have none on record
     #[arg(long)]
     pub accept_new: bool,
     /// Forward the ssh-agent
-    #[arg(short = 'A', long)]
+    #[arg(short = 'A', long, hide_short_help = true)]
     pub forward_agent: bool,
     /// Use IPv4 only
-    #[arg(short = '4', long, conflicts_with = "ipv6")]
+    #[arg(short = '4', long, conflicts_with = "ipv6", hide_short_help = true)]
     pub ipv4: bool,
     /// Use IPv6 only
-    #[arg(short = '6', long)]
+    #[arg(short = '6', long, hide_short_help = true)]
     pub ipv6: bool,
 }
 

@@ -27,16 +27,14 @@ pub fn limit(text: &str) -> Result<Limit, String> {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Limit(pub Option<Duration>);
 
-/// The shortest text that [`duration`] reads as this.
+/// A text for people, in the largest unit that needs no fraction.
 pub fn shown(duration: Duration) -> String {
     let millis = duration.as_millis();
-    match millis {
-        0 => "0 s".to_owned(),
-        _ if millis % 3_600_000 == 0 => format!("{} h", millis / 3_600_000),
-        _ if millis % 60_000 == 0 => format!("{} min", millis / 60_000),
-        _ if millis % 1000 == 0 => format!("{} s", millis / 1000),
-        _ if millis < 1000 => format!("{millis} ms"),
-        _ => format!("{:.1} s", duration.as_secs_f64()),
+    let units = [(3_600_000, "h"), (60_000, "min"), (1000, "s")];
+    match units.into_iter().find(|(unit, _)| millis >= *unit && millis.is_multiple_of(*unit)) {
+        Some((unit, name)) => format!("{} {name}", millis / unit),
+        None if millis < 1000 => format!("{millis} ms"),
+        None => format!("{:.1} s", duration.as_secs_f64()),
     }
 }
 

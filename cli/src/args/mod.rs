@@ -55,7 +55,8 @@ pub enum Invocation {
     override_usage = "sshoal -w SET [OPTIONS] COMMAND [ARG]...\n       sshoal script|keyscan|last|hosts|fold --help",
     after_help = AFTER,
     arg_required_else_help = true,
-    disable_help_subcommand = true
+    disable_help_subcommand = true,
+    max_term_width = 100
 )]
 pub struct RunArgs {
     #[command(flatten)]
@@ -70,9 +71,11 @@ pub struct RunArgs {
 pub struct TaskArgs {
     #[command(flatten)]
     pub targets: TargetArgs,
-    /// The hosts of the last run, or those that ended like this
+    /// Those of the last run: all, failed, ok, timeout, ...
+    ///
+    /// Or unreachable, or not-started. With -w and the like: those that are in both.
     #[arg(long, value_enum, value_name = "END", num_args = 0..=1, require_equals = true,
-        default_missing_value = "all", help_heading = "Targets")]
+        default_missing_value = "all", hide_possible_values = true, help_heading = "Targets")]
     pub last: Option<Which>,
     #[command(flatten)]
     pub connection: ConnectionArgs,
@@ -86,8 +89,8 @@ pub struct TaskArgs {
     pub output: OutputArgs,
 }
 
-const AFTER: &str = "Exit code: 0 all commands exited with 0, 1 some with another status, 3 some ended by a signal \
-or a time limit, 4 some hosts not reached, 5 some commands not started, 2 usage; 130 after ^C.";
+const AFTER: &str =
+    "Exit code: 0 all ok, 1 some failed, 3 some were ended, 4 some not reached, 5 some not started.";
 
 /// Reads the command line.
 pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Invocation, clap::Error> {

@@ -13,9 +13,11 @@ pub struct OutputArgs {
     #[command(flatten)]
     pub folding: FoldingArgs,
     /// Like -b, with standard error
-    #[arg(short = 'B', conflicts_with = "json")]
+    #[arg(short = 'B', hide_short_help = true, conflicts_with = "json")]
     fold_both: bool,
-    /// JSON Lines: one object for each thing that happens
+    /// JSON Lines
+    ///
+    /// One object for each thing that happens. cli/json-lines.schema.json describes them.
     #[arg(long, conflicts_with_all = ["fold", "ordered"])]
     json: bool,
     /// A file for the standard error of each host, in this folder
@@ -24,7 +26,7 @@ pub struct OutputArgs {
     /// A line about each host in this file, as GNU parallel's
     #[arg(long, value_name = "FILE", hide_short_help = true)]
     joblog: Option<PathBuf>,
-    /// Show failures only, no summary and no progress
+    /// No summary and no progress
     #[arg(short, long)]
     quiet: bool,
     /// Show what the library does; repeat for more
@@ -36,7 +38,9 @@ pub struct OutputArgs {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Output")]
 pub struct FoldingArgs {
-    /// Fold equal output, at the end; with -L, equal lines as soon as no host can add to them
+    /// Fold equal output at the end; with -L, line by line
+    ///
+    /// With -L, equal lines are shown as soon as no host can add to them.
     #[arg(short = 'b', long = "dshbak")]
     fold: bool,
     /// In the order of hosts

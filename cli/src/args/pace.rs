@@ -7,7 +7,7 @@ use super::duration::{Limit, limit};
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Running")]
 pub struct PaceArgs {
-    /// How many hosts are worked on at once [default: no limit]
+    /// How many commands run at once [default: no limit]
     #[arg(short = 'f', long, value_name = "N", value_parser = at_least_one)]
     pub fanout: Option<usize>,
     /// How many hosts connect at once
@@ -16,7 +16,9 @@ pub struct PaceArgs {
     /// Connections per second [default: no limit]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), hide_short_help = true)]
     pub rate: Option<u32>,
-    /// Limit from connecting until the command has started, as 5, 500ms or 1m; 0: none [default: 30s]
+    /// Limit until the command has started [default: 30s]
+    ///
+    /// Such as 5 (seconds), 500ms or 1m; 0 means none. All attempts to connect are included.
     #[arg(short = 't', long, value_name = "TIME", value_parser = limit)]
     pub connect_timeout: Option<Limit>,
     /// Try again N times to connect; -t is then the limit of each attempt

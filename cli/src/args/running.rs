@@ -13,16 +13,18 @@ use super::pace::PaceArgs;
 pub struct RunningArgs {
     #[command(flatten)]
     pub pace: PaceArgs,
-    /// Limit of each command; 0: none [default: none]
+    /// Limit of each command [default: none]
     #[arg(short = 'u', long, value_name = "TIME", value_parser = limit)]
     pub command_timeout: Option<Limit>,
     /// End commands that print nothing for this long
     #[arg(long, value_name = "TIME", value_parser = limit)]
     pub idle: Option<Limit>,
     /// Limit of the whole run
-    #[arg(long, value_name = "TIME", value_parser = duration)]
+    #[arg(long, hide_short_help = true, value_name = "TIME", value_parser = duration)]
     pub deadline: Option<Duration>,
-    /// Send no standard input to the hosts, even if it is a pipe or a file
+    /// Do not send standard input to the hosts
+    ///
+    /// It is sent to all of them if it is a pipe or a file.
     #[arg(short = 'n', long)]
     pub nostdin: bool,
     /// Give each command a terminal
@@ -40,7 +42,9 @@ pub struct RunningArgs {
     /// Fill in %{name}, %{host} and %{n} (from 0) in the command
     #[arg(long, hide_short_help = true)]
     pub template: bool,
-    /// Exit with the largest status of the commands, as clush and pdsh do; 254 for none
+    /// Exit with the largest status of the commands
+    ///
+    /// As clush and pdsh do. A command without a status counts as 254.
     #[arg(short = 'S', long)]
     pub maxrc: bool,
 }

@@ -6,25 +6,33 @@ use sshoal::fleet::Batch;
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Safety")]
 pub struct SafetyArgs {
-    /// Show what would be done, and use no network
+    /// Show what would be done
+    ///
+    /// For each host the login, the way, whether its key is on record, and the command. Uses no
+    /// network.
     #[arg(long)]
     pub dry_run: bool,
-    /// One batch after the other, such as 1,10%,rest; the last size repeats
+    /// One batch after the other, such as 1,10%,rest
+    ///
+    /// The last size repeats.
     #[arg(long, value_name = "SIZES", value_parser = batches)]
     pub batch: Option<Batches>,
-    /// Between batches: `ask`, or a local command whose failure stops the run
+    /// `ask` between batches, or a local command
+    ///
+    /// The failure of the command stops the run. It finds SSHOAL_BATCH, SSHOAL_OK, SSHOAL_FAILED and
+    /// SSHOAL_LEFT in its environment: the number of the batch, and numbers of hosts.
     #[arg(long, value_name = "ask|COMMAND", requires = "batch")]
     pub gate: Option<String>,
-    /// Start nothing more once more commands have failed than N, or N%
+    /// Start nothing more after more failures
     #[arg(long, value_name = "N|N%", value_parser = max_fail)]
     pub max_fail: Option<MaxFail>,
     /// Start nothing more after the first failure
-    #[arg(short = 'k', long, conflicts_with = "max_fail")]
+    #[arg(short = 'k', long, hide_short_help = true, conflicts_with = "max_fail")]
     pub fail_fast: bool,
     /// Ask for the number of hosts before anything runs: `auto` does for more than 20 on a terminal
     #[arg(long, value_enum, value_name = "WHEN", default_value_t, hide_short_help = true)]
     pub confirm: Confirm,
-    /// Do not ask
+    /// Do not ask before a run on many hosts
     #[arg(short = 'y', long, conflicts_with = "confirm")]
     pub yes: bool,
 }

@@ -14,8 +14,9 @@ pub struct SecretArgs {
     /// Ask for the passphrase of the private keys
     #[arg(long, hide_short_help = true)]
     pub passphrase: bool,
-    /// Run the command through sudo, as root or this user
-    #[arg(long, value_name = "USER", num_args = 0..=1, require_equals = true, default_missing_value = "root")]
+    /// Run the command through sudo, as root or USER
+    #[arg(long, value_name = "USER", num_args = 0..=1, require_equals = true,
+        default_missing_value = "root", help_heading = "Running")]
     pub sudo: Option<String>,
     /// Ask for the password of sudo. It is proven on one host first
     #[arg(long, hide_short_help = true)]

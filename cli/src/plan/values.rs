@@ -102,7 +102,7 @@ mod tests {
         for (text, problem) in [
             ("name\nweb1", "no column `host`"),
             ("host,role\nweb1", "line: 2"),
-            ("host\nweb1\n\nweb1", "line 4: a second line for web1"),
+            ("host\nweb1\n\nweb1", "a second line for web1"),
             ("{\"host\":", "line 1: "),
         ] {
             let error = rows(text).unwrap_err();

@@ -44,7 +44,8 @@ impl Silence {
     /// The next command that has been silent for too long, if it is still `running`. It is not
     /// returned again.
     pub fn expired(&mut self, now: Instant, running: impl Fn(HostIndex) -> bool) -> Option<HostIndex> {
-        while let Some((_, host)) = self.queue.pop_front_if(|(at, _)| *at <= now) {
+        while let Some((_, host)) = self.queue.front().copied().filter(|(at, _)| *at <= now) {
+            self.queue.pop_front();
             let due = self.heard[host] + self.limit;
             match running(host) {
                 true if due > now => self.queue.push_back((due, host)),

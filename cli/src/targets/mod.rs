@@ -25,7 +25,7 @@ pub use fold::{Folded, fold};
 pub use language::positions;
 pub use places::Places;
 pub use regroup::regroup;
-pub use select::{Sources, Target};
+pub use select::{Selection, Sources, Target};
 
 #[cfg(test)]
 mod tests;
