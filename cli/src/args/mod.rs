@@ -8,11 +8,13 @@ mod duration;
 mod others;
 mod output;
 mod pace;
+mod pdsh;
 mod running;
 mod safety;
 mod secrets;
 
 use std::ffi::OsString;
+use std::path::Path;
 
 use clap::{Args, Parser};
 
@@ -23,6 +25,7 @@ pub use duration::{Limit, shown};
 pub use others::{FoldArgs, KeyscanArgs, LastArgs, ScriptArgs};
 pub use output::OutputArgs;
 pub use pace::PaceArgs;
+pub use pdsh::{DshbakArgs, PdshArgs};
 pub use running::RunningArgs;
 pub use safety::{Confirm, MaxFail, SafetyArgs};
 pub use secrets::{SecretArgs, Secrets};
@@ -40,6 +43,8 @@ pub enum Invocation {
     Last(LastArgs),
     Fold(Box<FoldArgs>),
     Hosts(Box<HostsArgs>),
+    Pdsh(Box<PdshArgs>),
+    Dshbak(DshbakArgs),
     #[cfg(feature = "demo")]
     Demo(Box<DemoArgs>),
 }
@@ -95,6 +100,12 @@ const AFTER: &str =
 /// Reads the command line.
 pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Invocation, clap::Error> {
     let words: Vec<OsString> = words.into_iter().collect();
+    let name = words.first().map(Path::new).and_then(Path::file_name).and_then(|name| name.to_str());
+    match name {
+        Some("pdsh") => return PdshArgs::try_parse_from(words).map(Box::new).map(Invocation::Pdsh),
+        Some("dshbak") => return DshbakArgs::try_parse_from(words).map(Invocation::Dshbak),
+        _ => {}
+    }
     // Subcommands are subcommands only as the first word, so that every command can be run.
     match words.get(1).and_then(|word| word.to_str()) {
         Some("script") => ScriptArgs::try_parse_from(&words[1..]).map(Box::new).map(Invocation::Script),

@@ -5,4 +5,5 @@ pub mod demo;
 pub mod fold;
 pub mod keyscan;
 pub mod last;
+pub mod pdsh;
 pub mod run;

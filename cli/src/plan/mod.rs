@@ -1,5 +1,6 @@
 //! What will be done, decided before anything is done. Nothing here touches the network.
 
+pub mod percent;
 pub mod preview;
 pub mod script;
 mod template;
@@ -12,6 +13,7 @@ use std::time::Duration;
 use sshoal::config::Input;
 use sshoal::fleet::{Batch, HostId};
 use sshoal::output::Keep;
+use sshoal::ssh_config::{LocalContext, SshConfigError};
 use sshoal::{Command, Run};
 
 use crate::args::{Limit, MaxFail, RunningArgs, SafetyArgs, SecretArgs, Secrets};
@@ -27,7 +29,7 @@ pub struct Plan {
     texts: Texts,
     /// What all hosts get on standard input, if that is not this program's.
     pub given_input: Option<Vec<u8>>,
-    command_limit: Option<Duration>,
+    pub command_limit: Option<Duration>,
     on_terminal: bool,
     variables: Vec<(String, String)>,
     sudo: Option<Sudo>,
@@ -41,6 +43,8 @@ pub struct Plan {
     /// The limit of the whole run.
     pub deadline: Option<Duration>,
     pub rule: Rule,
+    /// Whether the first ^C on a terminal only asks.
+    pub asks_first: bool,
 }
 
 /// The text of each command.
@@ -97,7 +101,6 @@ impl Plan {
     pub fn new(texts: Texts, args: &RunningArgs) -> Self {
         let limit = |limit: Option<Limit>| limit.and_then(|Limit(limit)| limit);
         Self {
-            texts,
             command_limit: limit(args.command_timeout),
             on_terminal: args.pty,
             variables: args.env.clone(),
@@ -105,8 +108,13 @@ impl Plan {
             silence: limit(args.idle),
             deadline: args.deadline,
             rule: if args.maxrc { Rule::LargestStatus } else { Rule::Worst },
-            ..Self::default()
+            ..Self::of(texts)
         }
+    }
+
+    /// Without any settings.
+    pub fn of(texts: Texts) -> Self {
+        Self { texts, asks_first: true, ..Self::default() }
     }
 
     /// In batches, until too many commands have failed.
@@ -173,6 +181,11 @@ impl Plan {
 /// The words of a command line, joined as ssh joins them.
 pub fn joined(words: &[OsString]) -> Vec<u8> {
     words.join(OsStr::new(" ")).into_vec()
+}
+
+/// The name of the user of this process.
+pub fn local_user() -> Result<String, SshConfigError> {
+    Ok(LocalContext::current()?.user)
 }
 
 #[cfg(test)]

@@ -38,6 +38,8 @@ pub enum Rule {
     Worst,
     /// The largest status of all commands, or 254 if one has none (clush, pdsh: `-S`).
     LargestStatus,
+    /// 0, however the commands have ended (pdsh).
+    Zero,
 }
 
 /// What `-S` counts for a command without a status, as pdsh does.
@@ -70,6 +72,7 @@ impl ExitCode {
         match rule {
             Rule::Worst => self.worst,
             Rule::LargestStatus => self.largest,
+            Rule::Zero => 0,
         }
     }
 }

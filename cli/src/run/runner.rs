@@ -109,7 +109,7 @@ impl<'a> Runner<'a> {
         Ok(Self {
             poll,
             signals,
-            interrupts: Interrupts::new(is_watched),
+            interrupts: Interrupts::new(is_watched && plan.asks_first),
             is_watched,
             output,
             by_id: ids.iter().copied().zip(0..).collect(),

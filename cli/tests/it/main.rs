@@ -4,9 +4,14 @@
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test that cannot go on fails at once")]
 
 mod contact;
+#[cfg(feature = "demo")]
+mod demo;
 mod ends;
+#[cfg(feature = "demo")]
+mod fleet;
 mod history;
 mod input;
+mod pdsh;
 mod runs;
 mod safety;
 mod signals;

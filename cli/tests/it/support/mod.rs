@@ -10,7 +10,7 @@ pub mod keys;
 pub mod ports;
 #[path = "../../../../tests/it/support/process.rs"]
 pub mod process;
-mod program;
+pub mod program;
 pub mod screen;
 mod site;
 #[path = "../../../../tests/it/support/sshd.rs"]

@@ -9,6 +9,9 @@ use super::alarm::watchdog;
 
 const LIMIT: Duration = Duration::from_secs(60);
 
+/// Where the program is.
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_sshoal");
+
 /// A command line of the program.
 pub struct Program(Command);
 
@@ -23,7 +26,12 @@ pub struct Done {
 impl Program {
     /// With this state folder, and nothing else of the user's.
     pub fn new(state: &Path) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_sshoal"));
+        Self::of(Path::new(PROGRAM), state)
+    }
+
+    /// The program by another name: `path` is a link to it.
+    pub fn of(path: &Path, state: &Path) -> Self {
+        let mut command = Command::new(path);
         command.env_remove("SSH_AUTH_SOCK").env("XDG_STATE_HOME", state).stdin(Stdio::null());
         Self(command)
     }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::keys::ClientKey;
-use super::program::Program;
+use super::program::{PROGRAM, Program};
 use super::sshd::Sshd;
 use super::user::TestUser;
 use super::{eventually, sshd};
@@ -62,6 +62,15 @@ impl Site {
     /// A command line without arguments.
     pub fn bare(&self) -> Program {
         Program::new(&self.sshd.dir().join("state"))
+    }
+
+    /// A command line of a link to the program, with this name.
+    pub fn named(&self, name: &str) -> Program {
+        let link = self.sshd.dir().join(name);
+        if !link.exists() {
+            std::os::unix::fs::symlink(PROGRAM, &link).expect("make a link");
+        }
+        Program::of(&link, &self.sshd.dir().join("state"))
     }
 
     pub fn config(&self) -> &str {
