@@ -1,13 +1,16 @@
 //! JSON Lines: one object for each thing that happens, as `json-lines.schema.json` describes them.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::io;
+use std::io::{self, Write};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde::Serialize;
+use serde_json::ser::Formatter;
 use sshoal::fleet::Timings;
+use sshoal::output::sanitise;
 use sshoal::{Stage, StdStream};
 
 use super::lines::{Lines, Piece};
@@ -130,9 +133,37 @@ fn write(
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     let ts = since.as_micros() as f64 / 1e6;
     let host = host.map(|host| hosts.label(host));
-    let mut line = serde_json::to_vec(&Record { v: VERSION, event, ts, host })?;
+    let mut line = Vec::new();
+    let mut serializer = serde_json::Serializer::with_formatter(&mut line, Printable);
+    Record { v: VERSION, event, ts, host }.serialize(&mut serializer)?;
     line.push(b'\n');
     screen.bytes(StdStream::Stdout, &line)
+}
+
+/// JSON that is safe for a terminal: beside what JSON requires, everything is escaped that
+/// [`sanitise`] escapes.
+struct Printable;
+
+impl Formatter for Printable {
+    fn write_string_fragment<W: ?Sized + Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
+        if let Cow::Borrowed(_) = sanitise(fragment) {
+            return writer.write_all(fragment.as_bytes());
+        }
+        for character in fragment.chars() {
+            let mut bytes = [0; 4];
+            let text = character.encode_utf8(&mut bytes);
+            match sanitise(text) {
+                Cow::Borrowed(text) => writer.write_all(text.as_bytes())?,
+                Cow::Owned(_) => {
+                    let mut units = [0; 2];
+                    for unit in character.encode_utf16(&mut units) {
+                        write!(writer, "\\u{unit:04x}")?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
 fn timings_us(timings: Timings) -> BTreeMap<String, u64> {

@@ -150,15 +150,20 @@ impl<'a> Live<'a> {
         let (label, text) = stream::styles(StdStream::Stdout);
         let mut known = std::mem::take(&mut self.sets);
         for (line, hosts) in groups {
-            if self.label {
-                let known = known.iter_mut().find(|(same, _)| *same == hosts);
-                let set = known.map_or_else(|| self.hosts.set(&hosts), |(_, set)| std::mem::take(set));
-                stream::write_label(screen, StdStream::Stdout, label, &set, 0)?;
-                self.sets.push((hosts, set));
+            match &hosts[..] {
+                _ if !self.label => {}
+                [host] => {
+                    stream::write_label(screen, StdStream::Stdout, label, self.hosts.label(*host), 0)?;
+                }
+                _ => {
+                    let known = known.iter_mut().find(|(same, _)| *same == hosts);
+                    let set = known.map_or_else(|| self.hosts.set(&hosts), |(_, set)| std::mem::take(set));
+                    stream::write_label(screen, StdStream::Stdout, label, &set, 0)?;
+                    self.sets.push((hosts, set));
+                }
             }
             screen.host_line(StdStream::Stdout, text, &line)?;
         }
-        known.clear();
         Ok(())
     }
 

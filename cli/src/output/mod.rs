@@ -192,6 +192,13 @@ impl<'a> Output<'a> {
                 views.push(Box::new(Files::new(folder, stream, hosts)?));
             }
         }
+        if let (Some(out), Some(err)) = (&options.outdir, &options.errdir)
+            && out.canonicalize()? == err.canonicalize()?
+        {
+            let text =
+                "--outdir and --errdir are the same folder, where one file would replace another: give two";
+            return Err(io::Error::other(text));
+        }
         if let Some(path) = &options.joblog {
             views.push(Box::new(JobLog::create(path, hosts, options, began)?));
         }

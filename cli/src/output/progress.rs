@@ -49,8 +49,7 @@ impl<'a> Progress<'a> {
         match news {
             News::Entered { host, stage: Stage::Queued } => self.set(host, State::Waiting),
             News::Entered { host, stage } => self.enter(host, stage, at),
-            // Connected, but its command waits for a place.
-            News::Connected { host, .. } => self.set(host, State::Waiting),
+            News::Connected { host, .. } => self.enter(host, Stage::Opening, at),
             News::Started { host } => self.set(host, State::Active { stage: Stage::Running, since: at }),
             News::Ended { host, end, .. } => {
                 self.set(host, State::Ended);

@@ -95,7 +95,7 @@ impl<'a> Summary<'a> {
         hosts.sort_unstable();
         screen.text(StdStream::Stderr, "sshoal: ")?;
         screen.styled(StdStream::Stderr, FAILED, &self.hosts.counted(&hosts))?;
-        screen.text(StdStream::Stderr, &format!(": {text}\n"))
+        screen.text(StdStream::Stderr, &format!(": {}\n", text.replace('\n', "\n    ")))
     }
 
     fn write_counts(&self, at: Duration, screen: &mut Screen<'_>) -> io::Result<()> {

@@ -194,3 +194,38 @@ fn common_prefix(a: &[u8], b: &[u8]) -> usize {
     }
     a.iter().zip(b).take_while(|(a, b)| a == b).count()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::OpenOptions;
+
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_named_with_what_to_do() {
+        let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let mut pool = Pool { file: Some(full), ..Pool::new(0) };
+        let error = Segments::default().push(b"text", &mut pool).unwrap_err();
+        let expected = format!(
+            "cannot keep output in a temporary file in {}: No space left on device (os error 28). Free some space \
+             there, or set TMPDIR to another folder.",
+            folder().display()
+        );
+        assert_eq!(error.to_string(), expected);
+    }
+
+    #[test]
+    fn a_host_with_little_output_takes_little_memory() {
+        let mut pool = Pool::new(1000);
+        let mut segments = Segments::default();
+        segments.push(b"up 5 days\n", &mut pool).unwrap();
+        assert_eq!(pool.memory_left, 1000 - 64);
+        // What does not fit is in the file, and both are compared and read as one.
+        segments.push(&[b'x'; 2000], &mut pool).unwrap();
+        assert_eq!((pool.memory_left, pool.file_len), (1000 - 64, 4096));
+        let whole = [&b"up 5 days\n"[..], &[b'x'; 2000]].concat();
+        assert_eq!(segments.equal(0, &whole, &mut pool).unwrap(), 2010);
+        assert_eq!(segments.equal(5, &whole[5..], &mut pool).unwrap(), 2005);
+        assert_eq!(segments.equal(2009, b"y", &mut pool).unwrap(), 0);
+    }
+}

@@ -94,6 +94,16 @@ fn each_event_is_an_object_on_a_line() {
 }
 
 #[test]
+fn objects_are_safe_for_a_terminal() {
+    let lines = written(&["web1"], |output| {
+        let hostile = "out:\x1b]52;c;\x07\u{9b}2J\u{202e}\u{e0001}\x7fé\n";
+        report(output, super::output(0, hostile));
+    });
+    let expected = r#""text":"\u001b]52;c;\u0007\u009b2J\u202e\udb40\udc01\u007fé","#;
+    assert!(lines.contains(expected), "{lines}");
+}
+
+#[test]
 fn each_line_is_as_the_schema_says() {
     let lines = written(&["web1", "web2", "db1", "db2"], |output| {
         play_all(output);

@@ -207,6 +207,8 @@ fn the_slowest_host_is_that_whose_attempt_began_first() {
     progress.report(News::Entered { host: 0, stage: RunStage::Connecting }, at(100));
     progress.report(News::Entered { host: 1, stage: RunStage::Handshaking }, at(5_000));
     assert!(progress.line(at(6_000), 99).ends_with("slowest db1 6 s handshaking"));
+    progress.report(News::Connected { host: 1, timings: Timings::default() }, at(5_500));
+    assert!(progress.line(at(6_000), 99).ends_with("connecting 2 | slowest db1 6 s starting"));
     // It failed and waits for the next attempt.
     progress.report(News::Entered { host: 1, stage: RunStage::Queued }, at(6_000));
     assert!(progress.line(at(6_100), 99).ends_with("slowest db0 6 s connecting"));

@@ -264,6 +264,20 @@ fn failures_are_folded_with_what_to_do() {
 }
 
 #[test]
+fn both_streams_are_not_written_to_the_same_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x");
+    let (outdir, errdir) = (Some(path.clone()), Some(path.join("../x")));
+    let options = Options { outdir, errdir, ..options(Form::Stream) };
+    let (hosts, written) = (hosts(&["w1"]), Written::default());
+    let screen = screen(&written, &written, false, false);
+    let error = Output::new(&options, &hosts, screen, SystemTime::UNIX_EPOCH).err().unwrap().to_string();
+    let expected =
+        "--outdir and --errdir are the same folder, where one file would replace another: give two";
+    assert_eq!(error, expected);
+}
+
+#[test]
 fn a_run_without_failures_ends_with_its_counts() {
     let options = Options { quiet: false, rerun: Some("again".to_owned()), ..options(Form::Stream) };
     let (_, err) = written(&["w1"], &options, |output| end(output, &[(0, exited(0))]));
