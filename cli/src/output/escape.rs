@@ -31,6 +31,7 @@ mod tests {
     #[test]
     fn what_could_control_a_terminal_is_escaped() {
         shown(b"\x1b]52;c;AAAA\x07", r"\x1b]52;c;AAAA\x07");
+        shown(b"\x1b[31mred", r"\x1b[31mred");
         shown(b"safe\rroot@web1", r"safe\rroot@web1");
         shown(b"\x9b2J\tx", "\\x9b2J\tx");
         shown("\u{202e}exe.txt".as_bytes(), r"\u{202e}exe.txt");

@@ -13,6 +13,7 @@ use super::{Fold, Hosts, News, Options, Output, Report, Screen, Sink};
 use crate::end::{End, Failure};
 
 mod json_lines;
+mod memory;
 mod terminal;
 mod views;
 
