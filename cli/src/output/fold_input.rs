@@ -11,6 +11,7 @@ use sshoal::fleet::Timings;
 use super::files::Files;
 use super::folded::Folded;
 use super::gather::Gathered;
+use super::live::Live;
 use super::ordered::Ordered;
 use super::{Fold, Form, HostIndex, Hosts, News, Options, Report, Screen};
 use crate::end::End;
@@ -26,9 +27,9 @@ pub struct Unlabelled {
     pub first: Vec<u8>,
 }
 
-/// Reads lines such as `host: text` to their end, and writes them as the options say: folded, or in
-/// the order of hosts with [`Form::Ordered`]; into files too with [`Options::outdir`]. Lines without
-/// a label are counted and left out.
+/// Reads lines such as `host: text` to their end, and writes them as the options say: in the order of
+/// hosts with [`Form::Ordered`], line by line with [`Form::Live`], else in groups; into files too with
+/// [`Options::outdir`]. Lines without a label are counted and left out.
 pub fn fold(
     input: &mut dyn BufRead,
     separator: &str,
@@ -39,11 +40,15 @@ pub fn fold(
     let (gathered, labels, unlabelled) = read(input, separator)?;
     let hosts = Hosts::new(labels, fold);
     if let Some(folder) = &options.outdir {
-        let mut files = Files::new(folder, StdStream::Stdout, &hosts)?;
-        write_files(&gathered, &hosts, &mut files, screen)?;
+        replay(&gathered, &hosts, &mut Files::new(folder, StdStream::Stdout, &hosts)?, screen)?;
     }
     let mut view: Box<dyn Report + '_> = match options.form {
         Form::Ordered => Box::new(Ordered::of(&hosts, options, gathered)),
+        Form::Live => {
+            let mut live = Live::new(&hosts, options);
+            replay(&gathered, &hosts, &mut live, screen)?;
+            Box::new(live)
+        }
         _ => Box::new(Folded::of(&hosts, options, gathered)),
     };
     view.report(News::Finished, Duration::ZERO, screen)?;
@@ -127,10 +132,11 @@ fn natural(label: &str) -> Vec<(String, u64)> {
     key
 }
 
-fn write_files(
+/// Reports the output of all hosts, one after the other.
+fn replay(
     gathered: &Gathered,
     hosts: &Hosts<'_>,
-    files: &mut Files,
+    view: &mut dyn Report,
     screen: &mut Screen<'_>,
 ) -> io::Result<()> {
     let mut bytes = vec![0; 64 * 1024];
@@ -142,10 +148,10 @@ fn write_files(
                 break;
             }
             let news = News::Output { host, stream: StdStream::Stdout, bytes: &bytes[..read] };
-            files.report(news, Duration::ZERO, screen)?;
+            view.report(news, Duration::ZERO, screen)?;
         }
         let news = News::Ended { host, end: &End::Exited(0), timings: Timings::default() };
-        files.report(news, Duration::ZERO, screen)?;
+        view.report(news, Duration::ZERO, screen)?;
     }
     Ok(())
 }
@@ -180,6 +186,14 @@ mod tests {
         let (shown, unlabelled) = folded(input, &options);
         assert_eq!(shown, "0: zero\n2001:db8::1: up\nweb1:2222: a: b\nweb3: \n");
         assert_eq!(unlabelled, Unlabelled { count: 2, first: b"no label here".to_vec() });
+    }
+
+    #[test]
+    fn lines_are_folded_one_by_one() {
+        let options = Options { form: Form::Live, ..labelled() };
+        let input = "web2: same\nweb1: same\nweb2: two\nweb1: one\nweb1: more\n";
+        let expected = "web1,web2: same\nweb1: one\nweb2: two\nweb1: more\n";
+        assert_eq!(folded(input, &options).0, expected);
     }
 
     #[test]

@@ -57,9 +57,11 @@ use self::stream::Stream;
 use self::summary::Summary;
 use crate::end::End;
 
-pub use fold_input::{Unlabelled, fold};
+pub use fold_input::fold;
 pub use hosts::{Fold, HostIndex, Hosts};
-pub use screen::{Screen, Sink};
+pub use screen::Screen;
+#[cfg(test)]
+pub use screen::Sink;
 
 /// Something that happened in a run. For each host, [`Ended`](Self::Ended) comes once and last.
 #[derive(Debug, Clone, Copy)]
