@@ -4,7 +4,7 @@
 //! Here, a table finds the vectors that can be merged, so that the time is about linear in names.
 
 use std::cmp::{Ordering, Reverse};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 
 use super::index::Index;
@@ -12,10 +12,11 @@ use super::index::Index;
 /// A product of sets of indexes, one for each dimension.
 pub type Block = Vec<Vec<Index>>;
 
-/// Merges distinct points of `dimensions` indexes each into blocks, in ClusterShell's order.
+/// Merges points of `dimensions` indexes each into blocks, in ClusterShell's order.
 pub fn fold(points: &[Index], dimensions: usize) -> Vec<Block> {
     let mut folding = Folding::new();
-    for point in points.chunks_exact(dimensions) {
+    let distinct: HashSet<&[Index]> = points.chunks_exact(dimensions).collect();
+    for point in distinct {
         let row = point.iter().map(|index| folding.sets.of_one(*index)).collect();
         folding.rows.push(Some(row));
     }

@@ -14,6 +14,8 @@ use crate::targets::error::{Error, shown};
 pub use table::Inventory;
 use table::Table;
 use upcall::Upcalls;
+#[cfg(test)]
+pub use upcall::run as run_program;
 
 /// Sources by their names.
 #[derive(Debug, Default)]

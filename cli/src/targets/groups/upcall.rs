@@ -110,6 +110,7 @@ impl Upcalls {
         }
         let answer = run_shell(&command, &self.folder, self.time_max)
             .map_err(|error| error.within(format!("source {}", self.source)))?;
+        let answer = answer.trim().to_owned();
         self.answers.borrow_mut().insert(command, (now + self.cache_time, answer.clone()));
         Ok(answer)
     }
@@ -208,5 +209,5 @@ fn wait(child: &mut Child, start: Instant, time_max: Duration) -> Result<std::pr
 }
 
 fn too_long(time_max: Duration) -> Error {
-    Error::new(format!("a command took longer than {} s", time_max.as_secs()))
+    Error::new(format!("a command took longer than {time_max:?}"))
 }

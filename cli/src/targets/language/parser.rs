@@ -261,7 +261,7 @@ impl Parser<'_> {
             if rest[..len].parse::<u16>().is_ok_and(|port| port > 0) {
                 port = Some(rest[..len].to_owned());
             } else {
-                return Err(self.error("the port is not a number from 1 to 65535"));
+                return Err(self.error("the port is not a number between 1 and 65535"));
             }
             self.at += 1 + len;
         }

@@ -1,6 +1,6 @@
 //! Groups in memory.
 
-use super::super::error::Error;
+use super::super::error::{Error, shown};
 use super::super::language::Lookup;
 use super::generator::Source;
 
@@ -24,7 +24,7 @@ impl Tables {
 
     fn source(&self, name: &str) -> Result<&Source, Error> {
         let source = self.sources.iter().find(|(known, _)| known == name);
-        source.ok_or_else(|| Error::new(format!("no source {name}")))
+        source.ok_or_else(|| Error::new(format!("no source {}", shown(name))))
     }
 }
 
