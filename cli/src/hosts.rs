@@ -28,8 +28,8 @@ pub struct HostsArgs {
     #[command(flatten)]
     targets: TargetArgs,
     /// Sets, as for -w
-    #[arg(value_name = "SET", allow_hyphen_values = true)]
-    sets: Vec<String>,
+    #[arg(value_name = "SET")]
+    more: Vec<String>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -52,7 +52,7 @@ struct Form {
 /// Prints the hosts. Returns the exit code.
 pub fn run(args: &HostsArgs) -> Result<u8, Box<dyn Error>> {
     let mut targets = args.targets.clone();
-    targets.sets.extend(args.sets.iter().cloned());
+    targets.sets.extend(args.more.iter().cloned());
     if !targets.selects() {
         targets.sets.push("-".to_owned());
     }
@@ -64,7 +64,7 @@ pub fn run(args: &HostsArgs) -> Result<u8, Box<dyn Error>> {
     }
     let mut names = Folded::new(selection.targets.iter().map(|target| &target.name)).names();
     if let Some(ranges) = &args.slice {
-        let positions = positions(ranges, names.len())?;
+        let positions = positions(ranges, names.len()).map_err(|error| error.within("-I"))?;
         names = positions.into_iter().map(|at| std::mem::take(&mut names[at])).collect();
     }
     let text = |part: &[String]| -> Result<String, Box<dyn Error>> {
@@ -101,4 +101,24 @@ fn unescaped(text: &str) -> String {
 
 fn is_closed_pipe(error: &(dyn Error + 'static)) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        HostsArgs::command().debug_assert();
+    }
+
+    #[test]
+    fn parts_are_about_equal() {
+        let names: Vec<String> = (0..10).map(|number| number.to_string()).collect();
+        let sizes = |parts| split(&names, parts).map(<[String]>::len).collect::<Vec<_>>();
+        assert_eq!((sizes(3), sizes(1), sizes(99)), (vec![4, 3, 3], vec![10], vec![1; 10]));
+        assert_eq!(split(&names, 3).flatten().count(), 10);
+    }
 }

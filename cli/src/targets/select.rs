@@ -114,6 +114,11 @@ impl Sources {
     fn target(&self, name: &str) -> Result<Target, Error> {
         let spec: HostSpec = name.parse().map_err(Error::new)?;
         let known = self.inventory.hosts.get(spec.host());
+        if let Some(variable) = known.and_then(|known| known.unknown) {
+            let what =
+                format!("{name}: {variable} is a template, or wrong: ansible-inventory does not expand it");
+            return Err(Error::new(what).within("--inventory"));
+        }
         let address = known.and_then(|known| known.address.as_deref()).unwrap_or(spec.host());
         let user = spec.user().or(known.and_then(|known| known.user.as_deref()));
         let port = spec.port().or(known.and_then(|known| known.port));

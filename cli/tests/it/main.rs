@@ -10,6 +10,7 @@ mod ends;
 #[cfg(feature = "demo")]
 mod fleet;
 mod history;
+mod hosts;
 mod input;
 mod pdsh;
 mod runs;

@@ -51,6 +51,8 @@ pub struct HostVariables {
     pub address: Option<String>,
     pub user: Option<String>,
     pub port: Option<u16>,
+    /// The variable whose value is of no use without Ansible, or wrong.
+    pub unknown: Option<&'static str>,
 }
 
 /// The groups of an inventory with their hosts, and what it says about these.
@@ -63,15 +65,19 @@ pub struct Inventory {
 impl Inventory {
     /// Asks `ansible-inventory`: it knows all formats and plugins.
     pub fn load(path: &Path) -> Result<Self, Error> {
+        let flag = format!("--inventory {}", shown(&path.to_string_lossy()));
+        // Ansible only warns. A list of hosts has a comma, and is no path.
+        if !path.to_string_lossy().contains(',') {
+            path.metadata().map_err(|error| Error::new(error).within(&flag))?;
+        }
         let mut program = Command::new("ansible-inventory");
         program.arg("--list").arg("-i").arg(path);
-        let text = upcall::run(program, INVENTORY_TIME_MAX).map_err(|error| {
-            error.within(format!("--inventory {}: ansible-inventory --list", shown(&path.to_string_lossy())))
-        })?;
+        let text = upcall::run(program, INVENTORY_TIME_MAX)
+            .map_err(|error| error.within(format!("{flag}: ansible-inventory --list")))?;
         Self::parse(&text).map_err(|error| error.within("ansible-inventory --list"))
     }
 
-    fn parse(text: &str) -> Result<Self, Error> {
+    pub fn parse(text: &str) -> Result<Self, Error> {
         let value: Map<String, Value> = serde_json::from_str(text).map_err(Error::new)?;
         let mut groups = IndexMap::new();
         for (name, group) in value.iter().filter(|(name, _)| *name != "_meta") {
@@ -83,7 +89,7 @@ impl Inventory {
         let mut hosts = IndexMap::new();
         for name in groups.values().flatten() {
             let variables = variables.and_then(|all| all.get(name)).and_then(Value::as_object);
-            hosts.insert(name.clone(), variables.map_or(Ok(HostVariables::default()), host_variables)?);
+            hosts.insert(name.clone(), variables.map(host_variables).unwrap_or_default());
         }
         Ok(Self { groups, hosts })
     }
@@ -111,20 +117,30 @@ fn collect<'a>(
     }
 }
 
-fn host_variables(variables: &Map<String, Value>) -> Result<HostVariables, Error> {
-    let text = |keys: [&str; 2]| {
-        let value = keys.into_iter().find_map(|key| variables.get(key)?.as_str());
+fn host_variables(variables: &Map<String, Value>) -> HostVariables {
+    let mut host = HostVariables::default();
+    for (name, value) in variables {
+        let text = match value {
+            Value::String(text) => text.clone(),
+            value => value.to_string(),
+        };
         // Only Ansible knows what a template stands for.
-        value.filter(|value| !value.contains("{{")).map(str::to_owned)
-    };
-    let port = ["ansible_port", "ansible_ssh_port"].into_iter().find_map(|key| variables.get(key));
-    let number = |value: &Value| match value {
-        Value::String(text) => text.parse().ok(),
-        value => value.as_u64().and_then(|port| u16::try_from(port).ok()),
-    };
-    Ok(HostVariables {
-        address: text(["ansible_host", "ansible_ssh_host"]),
-        user: text(["ansible_user", "ansible_ssh_user"]),
-        port: port.and_then(number),
-    })
+        let known = (!text.contains("{{")).then_some(&text);
+        let (known, name) = match name.as_str() {
+            "ansible_host" => (set(&mut host.address, known.cloned()), "ansible_host"),
+            "ansible_user" => (set(&mut host.user, known.cloned()), "ansible_user"),
+            "ansible_port" => (set(&mut host.port, text.parse().ok()), "ansible_port"),
+            _ => continue,
+        };
+        if !known {
+            host.unknown = Some(name);
+        }
+    }
+    host
+}
+
+/// Whether there is a value.
+fn set<T>(place: &mut Option<T>, value: Option<T>) -> bool {
+    *place = value;
+    place.is_some()
 }

@@ -51,10 +51,18 @@ impl Upcalls {
                 return Ok(hosts.join(" "));
             }
         }
-        match &self.map {
-            Some(command) => self.answer(command, &[("GROUP", group)]),
-            None => Err(Error::new(format!("no group \"{}\" in source {}", shown(group), self.source))),
+        let unknown = || Error::new(format!("no group {} in source {}", shown(group), self.source));
+        let hosts = match &self.map {
+            Some(command) => self.answer(command, &[("GROUP", group)])?,
+            None => return Err(unknown()),
+        };
+        // Commands succeed for groups that they do not know.
+        if hosts.is_empty()
+            && self.list().transpose()?.is_some_and(|names| names.iter().all(|name| name != group))
+        {
+            return Err(unknown());
         }
+        Ok(hosts)
     }
 
     /// All hosts, if there is a command for that.

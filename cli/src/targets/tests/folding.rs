@@ -84,6 +84,31 @@ fn check_text(text: &str) -> Result<(), TestCaseError> {
     Ok(())
 }
 
+/// Where ClusterShell lost or added zeros: its issues 286, 293, 404, 429, 442 and 524.
+#[test]
+fn zeros_are_neither_lost_nor_added() {
+    for (names, folded) in [
+        ("n[1-4]c[01-09]", "n[1-4]c[01-09]"),
+        ("n[1-4]c[01-09]!n4c[08-09]", "n[1-3]c[01-09],n4c[01-07]"),
+        (
+            "namewithissue007,namewithissue008,namewithissue009,namewithissue01,namewithissue02,namewithissue10",
+            "namewithissue[01-02,10,007-009]",
+        ),
+        ("node[541-570]&node[0541-0570]", ""),
+        ("node[541-543],node[0541-0543]", "node[541-543,0541-0543]"),
+        ("c09,c010,c10,c9", "c[9,09-10,010]"),
+        ("a001,a2", "a[2,001]"),
+        ("listserv01,listserv3", "listserv[3,01]"),
+        ("sh-110-15,sh-107-06,sh-107-07,sh-17-16", "sh-107-[06-07],sh-110-15,sh-17-16"),
+        ("r14c[11-13],r02c[03-04]", "r14c[11-13],r02c[03-04]"),
+        ("x0y00,x00y0,x0y0", "x0y[0,00],x00y0"),
+    ] {
+        let names = expanded(names).unwrap();
+        assert_eq!(fold(&names), folded);
+        assert_eq!(expanded(folded).unwrap().into_iter().collect::<BTreeSet<_>>(), names.into_iter().collect());
+    }
+}
+
 /// The time that this thread has used a processor.
 fn processor_time() -> Option<Duration> {
     let text = fs::read_to_string("/proc/thread-self/schedstat").ok()?;

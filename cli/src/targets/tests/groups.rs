@@ -125,7 +125,8 @@ fn the_configuration_of_clustershell_is_read_whole() {
     assert_eq!(folded(&site.select(&groups).unwrap()), "n[7,9]");
     let fault = |set: &str| site.folded(set).unwrap_err();
     assert_eq!(fault("@roles:x"), "-w: no group x in source roles, at column 1 of \"@roles:x\"");
-    assert_eq!(fault("@slurm:x"), "-w: no group \"x\" in source slurm, at column 1 of \"@slurm:x\"");
+    assert_eq!(fault("@slurm:x"), "-w: no group x in source slurm, at column 1 of \"@slurm:x\"");
+    assert_eq!(fault("@x"), "-w: no group x in source local, at column 1 of \"@x\"");
     let known = "no source of groups named z (known: slurm, s, env, roles, racks, local)";
     assert_eq!(fault("@z:x"), format!("-w: {known}, at column 1 of \"@z:x\""));
     let args = TargetArgs { source: Some("z".to_owned()), ..sets(&["a"]) };

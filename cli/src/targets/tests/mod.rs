@@ -4,5 +4,6 @@ mod clustershell;
 mod folding;
 mod generator;
 mod groups;
+mod inventory;
 mod language;
 mod table;
