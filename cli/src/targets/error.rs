@@ -20,22 +20,23 @@ impl Error {
         Self(what.to_string())
     }
 
-    /// Names the place in a text by its column, counted in characters from 1.
+    /// Names the place in a text: the line, if there are several, and the column, both from 1.
     ///
     /// `at` is in bytes.
     pub fn at(text: &str, at: usize, what: impl fmt::Display) -> Self {
         let (before, after) = text.split_at_checked(at).unwrap_or((text, ""));
+        let lines = before.matches('\n').count() + 1;
+        let line = if text.contains('\n') { format!("line {lines}, ") } else { String::new() };
+        let before = before.rsplit('\n').next().unwrap_or_default();
+        let after = after.split('\n').next().unwrap_or_default();
         let column = before.chars().count() + 1;
         let skipped = (column - 1).saturating_sub(SHOWN_AROUND);
         let before: String = before.chars().skip(skipped).collect();
         let mut rest = after.chars();
         let after: String = rest.by_ref().take(SHOWN_AROUND).collect();
         let [start, end] = [skipped > 0, rest.next().is_some()].map(|cut| if cut { "…" } else { "" });
-        Self(format!(
-            "{what}, at column {column} of \"{start}{}{}{end}\"",
-            sanitise(&before),
-            sanitise(&after)
-        ))
+        let (before, after) = (sanitise(&before), sanitise(&after));
+        Self(format!("{what}, at {line}column {column} of \"{start}{before}{after}{end}\""))
     }
 
     /// Says where the text is from: `--hostfile: hosts.txt: …`.

@@ -124,7 +124,10 @@ fn standard_input_is_a_list_of_hosts() {
     assert_eq!(home.hosts(&["-f", "n9,-"], "n1\n").out, "n[1,9]\n");
     let done = home.hosts(&["-"], "n1\nn[2\n");
     assert_eq!((done.out.as_str(), done.code), ("", Some(2)));
-    assert!(done.err.starts_with("sshoal: -w: standard input: \"[\" without \"]\", at column 5"), "{done:?}");
+    assert!(
+        done.err.starts_with("sshoal: -w: standard input: \"[\" without \"]\", at line 2, column 2 of"),
+        "{done:?}"
+    );
 }
 
 #[test]

@@ -105,7 +105,10 @@ fn zeros_are_neither_lost_nor_added() {
     ] {
         let names = expanded(names).unwrap();
         assert_eq!(fold(&names), folded);
-        assert_eq!(expanded(folded).unwrap().into_iter().collect::<BTreeSet<_>>(), names.into_iter().collect());
+        assert_eq!(
+            expanded(folded).unwrap().into_iter().collect::<BTreeSet<_>>(),
+            names.into_iter().collect()
+        );
     }
 }
 

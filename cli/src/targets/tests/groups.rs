@@ -249,7 +249,7 @@ fn files_of_hosts() {
     assert_eq!(site.folded("^~/hosts !db1").as_deref(), Ok("db2,web[1-2]"));
     assert_eq!(site.folded("a,-^~/hosts,db2,web3").as_deref(), Ok("a,web3"));
     let error = site.folded("^~/bad").unwrap_err();
-    assert!(error.contains("bad: \"[\" without \"]\", at column 4 of \"a\\nb[\""), "{error}");
+    assert!(error.contains("bad: \"[\" without \"]\", at line 2, column 2 of \"b[\""), "{error}");
     let error = site.folded("^~/none").unwrap_err();
     assert!(error.contains("none: No such file or directory"), "{error}");
     // WCOLL counts where nothing else says which hosts.
@@ -338,7 +338,7 @@ fn configuration_that_only_others_may_read_is_skipped() {
         (".config/clustershell/d/a.yaml", "a:\n  x: h1\n"),
     ]);
     let path = site.path(".config/clustershell/d/a.yaml");
-    fs::set_permissions(&path, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
     let is_readable = fs::read(&path).is_ok();
     // root may read it.
     assert_eq!(site.folded("@a:x").is_ok(), is_readable);

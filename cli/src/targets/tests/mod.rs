@@ -4,6 +4,7 @@ mod clustershell;
 mod folding;
 mod generator;
 mod groups;
+mod guide;
 mod inventory;
 mod language;
 mod table;
