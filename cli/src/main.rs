@@ -45,6 +45,8 @@ fn main() -> ExitCode {
         Invocation::Keyscan(args) => commands::keyscan::run(&args),
         Invocation::Last(args) => commands::last::run(&args),
         Invocation::Fold(args) => commands::fold::run(&args),
+        Invocation::Completions(shell) => commands::generate::completions(shell),
+        Invocation::Manual => commands::generate::manual(),
         Invocation::Pdsh(args) => commands::pdsh::run(&args),
         Invocation::Dshbak(args) => commands::pdsh::run_dshbak(&args),
         Invocation::Hosts(args) => hosts::run(&args),

@@ -16,13 +16,14 @@ mod secrets;
 use std::ffi::OsString;
 use std::path::Path;
 
-use clap::{Args, Parser};
+use clap::{Args, CommandFactory, Parser};
+use clap_complete::Shell;
 
 pub use connection::ConnectionArgs;
 #[cfg(feature = "demo")]
 pub use demo::DemoArgs;
 pub use duration::{Limit, shown};
-pub use others::{FoldArgs, KeyscanArgs, LastArgs, ScriptArgs};
+pub use others::{CompletionsArgs, FoldArgs, KeyscanArgs, LastArgs, ManualArgs, ScriptArgs};
 pub use output::OutputArgs;
 pub use pace::PaceArgs;
 pub use pdsh::{DshbakArgs, PdshArgs};
@@ -43,6 +44,8 @@ pub enum Invocation {
     Last(LastArgs),
     Fold(Box<FoldArgs>),
     Hosts(Box<HostsArgs>),
+    Completions(Shell),
+    Manual,
     Pdsh(Box<PdshArgs>),
     Dshbak(DshbakArgs),
     #[cfg(feature = "demo")]
@@ -112,6 +115,10 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Invocation, cl
         Some("keyscan") => KeyscanArgs::try_parse_from(&words[1..]).map(Box::new).map(Invocation::Keyscan),
         Some("last") => LastArgs::try_parse_from(&words[1..]).map(Invocation::Last),
         Some("fold") => FoldArgs::try_parse_from(&words[1..]).map(Box::new).map(Invocation::Fold),
+        Some("completions") => {
+            CompletionsArgs::try_parse_from(&words[1..]).map(|args| Invocation::Completions(args.shell))
+        }
+        Some("manual") => ManualArgs::try_parse_from(&words[1..]).map(|_| Invocation::Manual),
         Some("hosts") => HostsArgs::try_parse_from(&words[1..]).map(Box::new).map(Invocation::Hosts),
         #[cfg(feature = "demo")]
         Some("demo") => DemoArgs::try_parse_from(&words[1..]).map(Box::new).map(Invocation::Demo),
@@ -119,10 +126,22 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Invocation, cl
     }
 }
 
+/// The command line with all subcommands, for completions and the manual page.
+pub fn whole() -> clap::Command {
+    let named = |name: &'static str, command: clap::Command| command.name(name).bin_name(name);
+    RunArgs::command().subcommands([
+        named("script", ScriptArgs::command()),
+        named("keyscan", KeyscanArgs::command()),
+        named("last", LastArgs::command()),
+        named("hosts", HostsArgs::command()),
+        named("fold", FoldArgs::command()),
+        named("completions", CompletionsArgs::command()),
+        named("manual", ManualArgs::command()),
+    ])
+}
+
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     fn run(line: &str) -> Result<RunArgs, clap::Error> {
@@ -132,6 +151,18 @@ mod tests {
     #[test]
     fn the_definition_is_sound() {
         RunArgs::command().debug_assert();
+    }
+
+    #[test]
+    fn completions_know_all_flags_of_all_subcommands() {
+        for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
+            let mut text = Vec::new();
+            clap_complete::generate(shell, &mut whole(), "sshoal", &mut text);
+            let text = String::from_utf8(text).unwrap();
+            for word in ["max-fail", "keyscan", "interpreter", "regroup"] {
+                assert!(text.contains(word), "{shell}: {word}");
+            }
+        }
     }
 
     #[test]

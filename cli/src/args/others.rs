@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::Parser;
+use clap_complete::Shell;
 
 use super::output::FoldingArgs;
 use super::{ConnectionArgs, PaceArgs, TaskArgs};
@@ -90,3 +91,17 @@ pub struct FoldArgs {
     #[command(flatten)]
     pub folding: FoldingArgs,
 }
+
+/// Print completions for a shell
+#[derive(Debug, Parser)]
+#[command(name = "sshoal completions", bin_name = "sshoal completions")]
+pub struct CompletionsArgs {
+    /// The shell
+    #[arg(value_enum)]
+    pub shell: Shell,
+}
+
+/// Print the manual page, in troff
+#[derive(Debug, Parser)]
+#[command(name = "sshoal manual", bin_name = "sshoal manual")]
+pub struct ManualArgs {}

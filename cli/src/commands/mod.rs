@@ -3,6 +3,7 @@
 #[cfg(feature = "demo")]
 pub mod demo;
 pub mod fold;
+pub mod generate;
 pub mod keyscan;
 pub mod last;
 pub mod pdsh;

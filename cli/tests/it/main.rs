@@ -12,6 +12,7 @@ mod fleet;
 mod history;
 mod hosts;
 mod input;
+mod manual;
 mod pdsh;
 mod runs;
 mod safety;

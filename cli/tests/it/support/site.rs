@@ -33,6 +33,15 @@ impl Site {
         Self::of(Sshd::start(), user.name(), 4)
     }
 
+    /// With hosts of these names, patterns of ssh_config, which are all one.
+    pub fn named_as(patterns: &[&str]) -> Self {
+        let site = Self::start();
+        let text = std::fs::read_to_string(&site.config).expect("the configuration");
+        let hosts = format!("Host {}\n HostName 127.0.2.2\n", patterns.join(" "));
+        fs::write(&site.config, hosts + &text).expect("write the configuration");
+        site
+    }
+
     fn of(sshd: Sshd, user: &str, hosts: u32) -> Self {
         let addresses: Vec<String> = sshd.hosts(hosts + 1).collect();
         let known = sshd.known_hosts(&addresses[1..]);
