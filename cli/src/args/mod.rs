@@ -128,7 +128,7 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Invocation, cl
 
 /// The command line with all subcommands, for completions and the manual page.
 pub fn whole() -> clap::Command {
-    let named = |name: &'static str, command: clap::Command| command.name(name).bin_name(name);
+    let named = |name: &'static str, command: clap::Command| command.name(name);
     RunArgs::command().subcommands([
         named("script", ScriptArgs::command()),
         named("keyscan", KeyscanArgs::command()),

@@ -1,7 +1,7 @@
 //! `sshoal completions` and `sshoal manual`, for packages.
 
 use std::error::Error;
-use std::io;
+use std::io::{self, Write};
 
 use clap_complete::Shell;
 
@@ -9,7 +9,9 @@ use crate::args;
 
 /// Prints the completions for a shell.
 pub fn completions(shell: Shell) -> Result<u8, Box<dyn Error>> {
-    clap_complete::generate(shell, &mut args::whole(), "sshoal", &mut io::stdout().lock());
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut args::whole(), "sshoal", &mut script);
+    io::stdout().write_all(&script)?;
     Ok(0)
 }
 

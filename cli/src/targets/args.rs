@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use clap::ValueHint;
+
 /// Which hosts are meant.
 #[derive(Debug, Default, Clone, clap::Args)]
 #[command(next_help_heading = "Targets")]
@@ -12,11 +14,11 @@ pub struct TargetArgs {
     /// both, "^" what is in one only. ^FILE is the sets in a file, and - those in standard input.
     /// -SET excludes hosts in the end, and /REGEX/ and -/REGEX/ keep and exclude those whose names
     /// match.
-    #[arg(short = 'w', long = "hosts", value_name = "SET", allow_hyphen_values = true)]
+    #[arg(short = 'w', long = "hosts", value_name = "SET", allow_hyphen_values = true, value_hint = ValueHint::Hostname)]
     pub sets: Vec<String>,
 
     /// Hosts to exclude in the end, as for -w
-    #[arg(short = 'x', long = "exclude", value_name = "SET", allow_hyphen_values = true)]
+    #[arg(short = 'x', long = "exclude", value_name = "SET", allow_hyphen_values = true, value_hint = ValueHint::Hostname)]
     pub exclude: Vec<String>,
 
     /// Groups, as -w @GROUP
