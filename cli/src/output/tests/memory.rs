@@ -97,5 +97,5 @@ fn live_folding_forgets_what_was_written() {
         stage.play(&mut view, &[(0, "out:\n"), (1, "out:gun\n")]);
     });
     assert_eq!(stage.out.text(), "a,b: begun\n");
-    assert!(peak.bytes_max < 40 << 20, "{} bytes", peak.bytes_max);
+    assert!(peak.bytes_max < 24 << 20, "{} bytes", peak.bytes_max);
 }

@@ -54,6 +54,15 @@ fn lines_are_written_whole_with_their_host() {
 }
 
 #[test]
+fn a_very_long_line_is_written_in_pieces_and_ends_once() {
+    let (begin, rest) = (format!("out:{}", "x".repeat(1 << 20)), "out:yz");
+    let (out, _) = written(&["w1"], &options(Form::Stream), |output| {
+        say(output, &[(0, &begin), (0, rest), (0, "out:\nnext\n")]);
+    });
+    assert_eq!(out, format!("w1: {}yz\nw1: next\n", &begin[4..]));
+}
+
+#[test]
 fn labels_can_be_left_out() {
     let options = Options { label: false, ..options(Form::Stream) };
     let (out, _) = written(&["web1"], &options, |output| say(output, &[(0, "out:a\nb")]));
@@ -162,6 +171,18 @@ fn groups_are_shown_as_differences_to_the_largest() {
     });
     let expected = "--- w2,w3 (2)\n+++ w1: exit 2\n@@ -4,6 +4,7 @@\n 4\n 5\n 6\n-7\n+seven\n 8\n 9\n+ten\n";
     assert_eq!(out, expected);
+    // The largest group counts although it failed; of groups of the same size, one that did not.
+    let reference = |hosts: &[(usize, &str, u32)]| {
+        let (out, _) = written(&["w1", "w2", "w3"], &options, |output| {
+            for (host, text, status) in hosts {
+                say(output, &[(*host, text)]);
+                end(output, &[(*host, exited(*status))]);
+            }
+        });
+        out.lines().next().unwrap_or_default().to_owned()
+    };
+    assert_eq!(reference(&[(0, "out:a", 0), (1, "out:b", 1), (2, "out:b", 1)]), "--- w2,w3 (2): exit 1");
+    assert_eq!(reference(&[(0, "out:a", 1), (1, "out:b", 0)]), "--- w2");
     // Nothing to compare with: the output is shown.
     let (out, _) = written(&["w1"], &options, |output| {
         say(output, &[(0, "out:a\n")]);
