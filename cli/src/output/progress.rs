@@ -15,6 +15,9 @@ const INTERVAL: Duration = Duration::from_millis(100);
 /// The rate is that of this time.
 const RATE_WINDOW: Duration = Duration::from_secs(5);
 
+/// A host that has been busy for this long is worth a look.
+const SLOW: Duration = Duration::from_secs(1);
+
 /// How far a run is.
 pub struct Progress<'a> {
     hosts: &'a Hosts<'a>,
@@ -140,20 +143,20 @@ impl<'a> Progress<'a> {
             let left = (self.states.len() - ended) as f64 / rate;
             parts.push((" | ", format!("eta {}", whole(Duration::from_secs_f64(left.min(1e9).ceil())))));
         }
-        if let Some((host, stage, since)) = self.slowest() {
+        if let Some((host, stage, since)) = self.slowest(at) {
             let (label, taken) = (self.hosts.label(host), whole(at.saturating_sub(since)));
             parts.push((" | ", format!("slowest {label} {taken} {}", doing(stage))));
         }
         parts
     }
 
-    /// The host that has been busy for the longest time.
-    fn slowest(&self) -> Option<(HostIndex, Stage, Duration)> {
+    /// The host that has been busy for the longest time, if that is worth a look.
+    fn slowest(&self, at: Duration) -> Option<(HostIndex, Stage, Duration)> {
         let active = self.states.iter().enumerate().filter_map(|(host, state)| match state {
             State::Active { stage, since } => Some((host, *stage, *since)),
             _ => None,
         });
-        active.min_by_key(|(_, _, since)| *since)
+        active.min_by_key(|(_, _, since)| *since).filter(|(_, _, since)| *since + SLOW <= at)
     }
 
     /// The hosts that have not ended.

@@ -7,12 +7,16 @@ use std::time::Duration;
 use anstyle::{AnsiColor, Style};
 use sshoal::StdStream;
 use sshoal::error::Label;
+use unicode_width::UnicodeWidthStr;
 
 use super::progress::duration;
 use super::{HostIndex, Hosts, News, Options, Report, Screen};
 use crate::end::End;
 
 const FAILED: Style = AnsiColor::Red.on_default();
+
+/// A set that is wider than this has a line of its own.
+const SET_COLUMNS_MAX: usize = 60;
 
 /// So many different failures of one kind are listed; the rest is one line.
 const TEXTS_PER_KIND: usize = 8;
@@ -93,9 +97,18 @@ impl<'a> Summary<'a> {
     fn write_failure(&self, hosts: &[HostIndex], text: &str, screen: &mut Screen<'_>) -> io::Result<()> {
         let mut hosts = hosts.to_vec();
         hosts.sort_unstable();
+        let (set, text) = (self.hosts.counted(&hosts), text.replace('\n', "\n    "));
+        // Behind a long set the reason would not be seen.
+        let is_short = set.width() <= SET_COLUMNS_MAX;
+        let label = if is_short { set } else { format!("{} hosts", hosts.len()) };
         screen.text(StdStream::Stderr, "sshoal: ")?;
-        screen.styled(StdStream::Stderr, FAILED, &self.hosts.counted(&hosts))?;
-        screen.text(StdStream::Stderr, &format!(": {}\n", text.replace('\n', "\n    ")))
+        screen.styled(StdStream::Stderr, FAILED, &label)?;
+        screen.text(StdStream::Stderr, &format!(": {text}\n"))?;
+        if is_short {
+            Ok(())
+        } else {
+            screen.text(StdStream::Stderr, &format!("    {}\n", self.hosts.set(&hosts)))
+        }
     }
 
     fn write_counts(&self, at: Duration, screen: &mut Screen<'_>) -> io::Result<()> {

@@ -21,8 +21,8 @@ fn faults_are_counted_and_named() {
     assert_eq!(done.code, Some(4), "{done:?}");
     assert!(done.err.ends_with("1000 hosts: 900 ok, 100 failed\n"), "{}", done.err);
     for cause in [
-        "(50): connecting failed: Connection refused",
-        "(50): SSH handshake failed: time limit of all attempts",
+        "50 hosts: connecting failed: Connection refused",
+        "50 hosts: SSH handshake failed: time limit of all attempts",
     ] {
         assert_eq!(done.err.matches(cause).count(), 1, "{cause}: {}", done.err);
     }

@@ -75,9 +75,9 @@ fn every_failed_host_is_named_with_its_reason_and_can_be_run_again() {
     assert_eq!(done.code, Some(4), "{}", done.err);
     assert_eq!(done.out.lines().count(), 800, "{}", done.err);
     for cause in [
-        "(100): SSH handshake failed: time limit of all attempts",
-        "(50): authentication failed: no credential accepted for user demo",
-        "(50): connecting failed: Connection refused",
+        "100 hosts: SSH handshake failed: time limit of all attempts",
+        "50 hosts: authentication failed: no credential accepted for user demo",
+        "50 hosts: connecting failed: Connection refused",
     ] {
         assert_eq!(done.err.matches(cause).count(), 1, "{cause}: {}", done.err);
     }

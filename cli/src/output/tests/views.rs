@@ -266,6 +266,25 @@ fn failures_are_folded_with_what_to_do() {
 }
 
 #[test]
+fn the_reason_comes_before_a_long_set() {
+    let labels: Vec<String> = (0..9).map(|number| format!("database{number}")).collect();
+    let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
+    let (_, err) = written(&labels, &options(Form::Stream), |output| {
+        let advice = Some("Start sshd.");
+        let refused = failed_as(RunStage::Connecting, Label::Connect, "connection refused\nby all", advice);
+        for host in 0..7 {
+            end(output, &[(host, refused.clone())]);
+        }
+        end(output, &[(7, exited(0)), (8, exited(0))]);
+    });
+    let expected = format!(
+        "sshoal: 7 hosts: connection refused\n    by all\n    {}\n    Start sshd.\n",
+        labels[..7].join(",")
+    );
+    assert_eq!(err, expected);
+}
+
+#[test]
 fn both_streams_are_not_written_to_the_same_files() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x");
