@@ -23,6 +23,13 @@ fn a_pipe_is_sent_to_all_hosts() {
 }
 
 #[test]
+fn a_list_of_hosts_is_not_sent_to_hosts() {
+    let site = Site::start();
+    let done = site.sshoal(["-w", "-", "cat; echo end"]).run_with(b"web1 # first\nweb[2-3]!web3\n");
+    assert_eq!(done.sorted(), ["web1: end", "web2: end"], "{done:?}");
+}
+
+#[test]
 fn input_arrives_while_commands_run() {
     use std::io::{BufRead, BufReader, Write};
 

@@ -46,6 +46,8 @@ pub struct Evaluator<'a> {
     known: HashMap<Query, Rc<HostSet>>,
     /// What is being looked up, to find groups that contain themselves.
     open: Vec<Query>,
+    /// Whether an error has happened: it names the innermost group, and no outer one.
+    failed: bool,
     /// Wildcards that match nothing.
     unmatched: Vec<String>,
 }
@@ -73,6 +75,7 @@ impl<'a> Evaluator<'a> {
             compared_left: COMPARED_MAX,
             known: HashMap::new(),
             open: Vec::new(),
+            failed: false,
             unmatched: Vec::new(),
         }
     }
@@ -236,8 +239,8 @@ impl<'a> Evaluator<'a> {
         let mut hosts = HostSet::default();
         for text in &texts {
             let operand = self.text(text, Some(&source)).map_err(|error| match self.open.last() {
-                Some(query) => error.within(query),
-                None => error,
+                Some(query) if !std::mem::replace(&mut self.failed, true) => error.within(query),
+                _ => error,
             })?;
             hosts.apply(super::Operator::Union, &operand);
         }
