@@ -70,7 +70,9 @@ pub struct RunArgs {
     #[command(flatten)]
     pub task: TaskArgs,
     /// The command, as for ssh: the words are joined by blanks, and the remote shell reads them
-    #[arg(value_name = "COMMAND", trailing_var_arg = true, required = true, hide_short_help = true)]
+    ///
+    /// Without a command, a prompt takes one after the other, and hosts stay connected.
+    #[arg(value_name = "COMMAND", trailing_var_arg = true, hide_short_help = true)]
     pub command: Vec<OsString>,
 }
 
@@ -173,7 +175,7 @@ mod tests {
         let args = run("sshoal -w web1 -- -x").unwrap();
         assert_eq!(args.command, ["-x"]);
         assert!(run("sshoal -w web1 -Z uptime").is_err());
-        assert!(run("sshoal -w web1").is_err());
+        assert!(run("sshoal -w web1").unwrap().command.is_empty());
     }
 
     #[test]

@@ -31,7 +31,9 @@ pub fn run(args: &DemoArgs) -> Result<u8, Box<dyn Error>> {
     let plan = Plan::new(texts(args), &args.running);
     let options = args.output.options("release".to_owned());
     let output = Output::new(&options, &hosts, args.output.screen(), SystemTime::now())?;
-    let ended = Runner::start(fleet(&sim, &names, args)?, &plan, output)?.finish()?;
+    let mut fleet = fleet(&sim, &names, args)?;
+    let ids = fleet.hosts().to_vec();
+    let ended = Runner::start(&mut fleet, &ids, &plan, output)?.finish()?;
     Ok(ended.code.value(plan.rule))
 }
 

@@ -7,4 +7,5 @@ pub mod generate;
 pub mod keyscan;
 pub mod last;
 pub mod pdsh;
+mod prompt;
 pub mod run;

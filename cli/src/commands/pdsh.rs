@@ -39,13 +39,14 @@ pub fn run(args: &PdshArgs) -> Result<u8, Box<dyn Error>> {
         rate: None,
         retry: None,
     };
-    let fleet = fleet::build(&targets, &connection, &pace, &config, &Secrets::default())?;
+    let mut fleet = fleet::build(&targets, &connection, &pace, &config, &Secrets::default())?;
     let folded = |labels: &[&str]| targets::fold(labels);
     let hosts = Hosts::new(names(), &folded);
     let options = Options { label: !args.no_label, quiet: true, ..Options::default() };
     let screen = Screen::of_process(anstream::ColorChoice::Auto);
     let output = Output::new(&options, &hosts, screen, SystemTime::now())?;
-    let ended = Runner::start(fleet, &plan, output)?.finish()?;
+    let ids = fleet.hosts().to_vec();
+    let ended = Runner::start(&mut fleet, &ids, &plan, output)?.finish()?;
     Ok(ended.code.value(plan.rule))
 }
 

@@ -43,6 +43,8 @@ pub struct Plan {
     /// The limit of the whole run.
     pub deadline: Option<Duration>,
     pub rule: Rule,
+    /// Whether hosts stay connected after their commands.
+    pub keeps_hosts: bool,
     /// Whether the first ^C on a terminal only asks.
     pub asks_first: bool,
 }

@@ -18,7 +18,7 @@ impl Runner<'_> {
         let Some(input) = &mut self.input else { return Ok(()) };
         let now = Instant::now();
         let silence = &mut self.silence;
-        input.feed(&mut self.fleet, |host| {
+        input.feed(self.fleet, |host| {
             if let Some(silence) = silence {
                 silence.hear(host, now);
             }
@@ -59,7 +59,7 @@ impl Runner<'_> {
             Some(begun @ (Stop::Starting, _)) => *begun = (stop, now),
             begun => _ = begun.get_or_insert((stop, now)),
         }
-        self.fleet.drain(now);
+        self.fleet.cancel_run(self.run);
     }
 
     pub(super) fn take_signals(&mut self) {

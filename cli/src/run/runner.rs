@@ -41,13 +41,15 @@ fn budget() -> Budget {
 #[derive(Debug)]
 pub struct Ended {
     pub code: ExitCode,
+    /// Whether the user did not wait for the end.
+    pub has_left: bool,
     /// How the command of each host has ended, in the order of the targets.
     pub labels: Vec<Label>,
 }
 
 /// A run in progress.
 pub struct Runner<'a> {
-    pub(super) fleet: Fleet,
+    pub(super) fleet: &'a mut Fleet,
     pub(super) poll: Poll,
     pub(super) signals: Signals,
     pub(super) interrupts: Interrupts,
@@ -65,6 +67,8 @@ pub struct Runner<'a> {
     pub(super) code: ExitCode,
     pub(super) phase: Phase,
     pub(super) run: RunId,
+    /// Whether something else may follow on the hosts.
+    keeps_hosts: bool,
     pub(super) gate: Option<Gatekeeper>,
 }
 
@@ -95,15 +99,19 @@ pub(super) enum Phase {
 }
 
 impl<'a> Runner<'a> {
-    /// Starts what is planned.
-    pub fn start(mut fleet: Fleet, plan: &Plan, output: Output<'a>) -> Result<Self, RunError> {
+    /// Starts what is planned on these hosts. They are those of the output, in order.
+    pub fn start(
+        fleet: &'a mut Fleet,
+        ids: &[HostId],
+        plan: &Plan,
+        output: Output<'a>,
+    ) -> Result<Self, RunError> {
         let poll = Poll::new()?;
         let descriptor = fleet.as_fd().as_raw_fd();
         poll.registry().register(&mut SourceFd(&descriptor), FLEET, Interest::READABLE)?;
         let signals = Signals::register(poll.registry(), SIGNALS)?;
         let input = if plan.sends_stdin { Input::of_stdin(fleet.waker())? } else { None };
-        let ids = fleet.hosts().to_vec();
-        let started = fleet.start(plan.run(&ids, input.is_some()))?;
+        let started = fleet.start(plan.run(ids, input.is_some()))?;
         let (now, is_watched) = (Instant::now(), io::stderr().is_terminal());
         let task = |(host, command)| Task { host, command, state: State::Waiting, stop: None };
         Ok(Self {
@@ -115,13 +123,14 @@ impl<'a> Runner<'a> {
             by_id: ids.iter().copied().zip(0..).collect(),
             input: input.map(|input| Broadcast::new(input, ids.len(), plan.silence)),
             silence: plan.silence.map(|limit| Silence::new(limit, ids.len(), now)),
-            tasks: ids.into_iter().zip(started.commands).map(task).collect(),
+            tasks: ids.iter().copied().zip(started.commands).map(task).collect(),
             began: now,
             deadline: plan.deadline.map(|limit| (now + limit, limit)),
             stop: None,
             code: ExitCode::default(),
             phase: Phase::Going,
             run: started.run,
+            keeps_hosts: plan.keeps_hosts,
             gate: plan.gate.clone().map(Gatekeeper::new),
             fleet,
         })
@@ -155,7 +164,11 @@ impl<'a> Runner<'a> {
             State::Ended(label) => label,
             State::Waiting | State::Running => Label::Cancelled,
         };
-        Ok(Ended { code: self.code, labels: self.tasks.iter().map(label).collect() })
+        Ok(Ended {
+            code: self.code,
+            has_left: self.phase == Phase::Left,
+            labels: self.tasks.iter().map(label).collect(),
+        })
     }
 
     fn timeout(&self) -> Option<Duration> {
@@ -187,7 +200,7 @@ impl<'a> Runner<'a> {
                     self.report(News::BatchDone { batch, left });
                     continue;
                 }
-                Event::RunDone { .. } => {
+                Event::RunDone { run, .. } if *run == self.run => {
                     self.phase = Phase::Over;
                     return;
                 }
@@ -237,9 +250,11 @@ impl<'a> Runner<'a> {
         if let Some(input) = &mut self.input {
             input.end(host);
         }
-        // Nothing else is run on this host, so its connection is not needed any more.
         let id = task.host;
-        self.fleet.remove_host(id);
+        if !self.keeps_hosts {
+            // Nothing else is run on this host, so its connection is not needed any more.
+            self.fleet.remove_host(id);
+        }
         self.conclude(host, &end, timings);
     }
 
