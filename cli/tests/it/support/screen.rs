@@ -5,9 +5,9 @@ use std::num::NonZeroU16;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::{Program, eventually};
+use super::Program;
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -68,11 +68,22 @@ impl Terminal {
     /// Waits until this is on the screen.
     #[track_caller]
     pub fn await_text(&self, text: &str) {
-        let what = format!("{text:?} on the screen");
-        let found = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            eventually(LIMIT, &what, || self.text().contains(text).then_some(()));
-        }));
-        assert!(found.is_ok(), "not {what}:\n{}", self.text());
+        self.await_screen(&format!("{text:?} on the screen"), |screen| screen.contains(text));
+    }
+
+    /// Waits until the screen ends with this, such as a prompt.
+    #[track_caller]
+    pub fn await_end(&self, text: &str) {
+        self.await_screen(&format!("{text:?} at the end"), |screen| screen.trim_end().ends_with(text));
+    }
+
+    #[track_caller]
+    fn await_screen(&self, what: &str, is_there: impl Fn(&str) -> bool) {
+        let begun = Instant::now();
+        while !is_there(&self.text()) {
+            assert!(begun.elapsed() < LIMIT, "not within {LIMIT:?}: {what}:\n{}", self.text());
+            thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// Waits for the end of the program, and returns its exit code.
