@@ -210,13 +210,18 @@ impl<'a> Output<'a> {
         Ok(Self { hosts, screen, views, progress: Progress::new(hosts), shows_progress })
     }
 
-    /// Hands news to all views. A view that fails gets no more news; the first error is returned.
+    /// Hands news to all views. A view that fails writes what it has and gets no more news; the first
+    /// error is returned.
     pub fn report(&mut self, news: News<'_>, at: Duration) -> io::Result<()> {
         self.progress.report(news, at);
         let mut failed = Ok(());
         self.views.retain_mut(|view| {
             let reported = view.report(news, at, &mut self.screen);
             let is_whole = reported.is_ok();
+            if !is_whole && !matches!(news, News::Finished) {
+                // What made it fail is reported; that it fails again is no news.
+                _ = view.report(News::Finished, at, &mut self.screen);
+            }
             if failed.is_ok() {
                 failed = reported;
             }

@@ -14,6 +14,7 @@ use crate::end::{End, Failure};
 
 mod json_lines;
 mod memory;
+mod summary;
 mod terminal;
 mod views;
 
