@@ -12,6 +12,7 @@ mod fleet;
 mod history;
 mod hosts;
 mod input;
+mod looks;
 mod manual;
 mod pdsh;
 mod runs;

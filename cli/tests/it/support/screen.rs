@@ -65,6 +65,18 @@ impl Terminal {
         self.parser().screen().contents()
     }
 
+    /// The colour of the first character of this text.
+    #[track_caller]
+    pub fn colour(&self, text: &str) -> vt100::Color {
+        let parser = self.parser();
+        let screen = parser.screen();
+        let found = screen.rows(0, screen.size().1.get()).zip(0..).find_map(|(line, row)| {
+            let column = u16::try_from(line.find(text)?).ok()?;
+            Some(screen.cell(row, column)?.fgcolor())
+        });
+        found.unwrap_or_else(|| panic!("no {text:?} in {:?}", screen.contents()))
+    }
+
     /// Waits until this is on the screen.
     #[track_caller]
     pub fn await_text(&self, text: &str) {
