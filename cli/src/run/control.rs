@@ -8,7 +8,9 @@ use sshoal::fleet::Timings;
 
 use super::broadcast::Laggard;
 use super::ends::{Stop, left_behind};
+use super::gate::Gatekeeper;
 use super::interrupts::Wish;
+use super::keys::Keys;
 use super::runner::{Phase, Runner, State, Task};
 use super::signals::Signals;
 use crate::output::HostIndex;
@@ -109,6 +111,15 @@ impl Runner<'_> {
                 self.stop = Some((Stop::Gate, Instant::now()));
                 self.fleet.cancel_run(self.run);
             }
+        }
+    }
+
+    /// Enter shows how far the run is, unless it answers a gate.
+    pub(super) fn take_keys(&mut self) {
+        let is_asked = self.gate.as_ref().is_some_and(Gatekeeper::is_asking);
+        if !is_asked && self.keys.as_ref().is_some_and(Keys::entered) {
+            let shown = self.output.status(self.began.elapsed());
+            self.check_output(shown);
         }
     }
 

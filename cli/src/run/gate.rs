@@ -64,6 +64,11 @@ impl Gatekeeper {
         Some(format!("batch {batch} is done: {ok} ok, {failed} failed; {left} hosts are left. {next}"))
     }
 
+    /// Whether an answer is awaited.
+    pub fn is_asking(&self) -> bool {
+        self.answer.is_some()
+    }
+
     /// Whether the next batch starts, once that is known.
     pub fn answer(&mut self) -> Option<io::Result<bool>> {
         let answer = self.answer.as_ref()?.try_recv().ok()?;

@@ -7,6 +7,7 @@
 //! | `control` | what changes the course of a run: limits, signals, gates |
 //! | `interrupts`, `signals` | what ^C, ^Z, SIGTERM and SIGHUP mean |
 //! | `broadcast`, `input` | standard input, sent to all hosts |
+//! | `keys` | Enter, which asks how far a run is |
 //! | `gate` | what decides whether the next batch starts |
 //! | `silence` | commands that print nothing for too long |
 //! | `ends` | from the outcomes of the library to what reports show |
@@ -20,6 +21,7 @@ pub mod fleet;
 mod gate;
 mod input;
 mod interrupts;
+mod keys;
 mod runner;
 mod signals;
 mod silence;

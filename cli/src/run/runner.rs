@@ -17,6 +17,7 @@ use super::ends::{Stop, end_of};
 use super::gate::{Gatekeeper, Progress};
 use super::input::Input;
 use super::interrupts::Interrupts;
+use super::keys::Keys;
 use super::signals::Signals;
 use super::silence::Silence;
 use crate::end::End;
@@ -25,6 +26,7 @@ use crate::plan::Plan;
 
 const FLEET: Token = Token(0);
 const SIGNALS: Token = Token(1);
+const KEYS: Token = Token(2);
 
 /// How often the progress line changes.
 const TICK: Duration = Duration::from_millis(100);
@@ -52,6 +54,7 @@ pub struct Runner<'a> {
     pub(super) fleet: &'a mut Fleet,
     pub(super) poll: Poll,
     pub(super) signals: Signals,
+    pub(super) keys: Option<Keys>,
     pub(super) interrupts: Interrupts,
     pub(super) output: Output<'a>,
     /// Whether standard error is a terminal, so that somebody sees the progress.
@@ -110,6 +113,7 @@ impl<'a> Runner<'a> {
         let descriptor = fleet.as_fd().as_raw_fd();
         poll.registry().register(&mut SourceFd(&descriptor), FLEET, Interest::READABLE)?;
         let signals = Signals::register(poll.registry(), SIGNALS)?;
+        let keys = Keys::register(poll.registry(), KEYS)?;
         let input = if plan.sends_stdin { Input::of_stdin(fleet.waker())? } else { None };
         let started = fleet.start(plan.run(ids, input.is_some()))?;
         let (now, is_watched) = (Instant::now(), io::stderr().is_terminal());
@@ -117,6 +121,7 @@ impl<'a> Runner<'a> {
         Ok(Self {
             poll,
             signals,
+            keys,
             interrupts: Interrupts::new(is_watched && plan.asks_first),
             is_watched,
             output,
@@ -145,6 +150,9 @@ impl<'a> Runner<'a> {
                 _ => {}
             }
             self.take_signals();
+            if events.iter().any(|event| event.token() == KEYS) {
+                self.take_keys();
+            }
             self.fleet.turn(Instant::now(), budget())?;
             self.take_events();
             self.attend_gate();

@@ -23,6 +23,17 @@ fn the_first_interrupt_only_asks() {
 }
 
 #[test]
+fn enter_shows_how_far_the_run_is() {
+    let site = Site::start();
+    let mut terminal = Terminal::start(site.sshoal(["-w", "web[1-2]", "sleep 3; echo done"]), 80, 24);
+    site.await_processes("3", 2);
+    terminal.press("\r");
+    terminal.await_text("not ended: web[1-2] (2)");
+    terminal.await_text("web2: done");
+    assert_eq!(terminal.exit_code(), 0);
+}
+
+#[test]
 fn the_second_interrupt_cancels() {
     let Some(user) = TestUser::create() else { return };
     let site = Site::of_user(&user);

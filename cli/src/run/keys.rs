@@ -1,0 +1,40 @@
+//! Enter, which asks how far a run is.
+
+use std::io::{self, IsTerminal, Read, Stdin};
+use std::os::fd::AsRawFd;
+
+use mio::unix::SourceFd;
+use mio::{Interest, Registry, Token};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::getpgrp;
+use rustix::termios::tcgetpgrp;
+
+/// The keyboard, if standard input is one.
+pub struct Keys(Stdin);
+
+impl Keys {
+    pub fn register(registry: &Registry, token: Token) -> io::Result<Option<Self>> {
+        let stdin = io::stdin();
+        if !stdin.is_terminal() {
+            return Ok(None);
+        }
+        registry.register(&mut SourceFd(&stdin.as_raw_fd()), token, Interest::READABLE)?;
+        Ok(Some(Self(stdin)))
+    }
+
+    /// Whether Enter was pressed. What was typed before it is dropped.
+    ///
+    /// In the background, keys are for others, and reading would stop this process.
+    pub fn entered(&self) -> bool {
+        let is_ours = tcgetpgrp(&self.0).is_ok_and(|group| group == getpgrp());
+        let mut readable = [PollFd::new(&self.0, PollFlags::IN)];
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        if !is_ours || !poll(&mut readable, Some(&now)).is_ok_and(|ready| ready > 0) {
+            return false;
+        }
+        // A terminal gives a line at a time.
+        let mut line = [0; 4096];
+        let read = self.0.lock().read(&mut line).unwrap_or(0);
+        line[..read].contains(&b'\n')
+    }
+}
