@@ -10,7 +10,8 @@ use sshoal::StdStream;
 
 use super::{HostIndex, Hosts, News, Report, Screen};
 
-/// Files that are held open. Connections need the descriptors, and a fleet is larger than any limit.
+/// Files that are held open. Connections need the descriptors, and a fleet is larger than any
+/// limit.
 const OPEN_MAX: usize = 32;
 
 /// The longest name of a file, in bytes; Linux allows 255.
@@ -116,8 +117,8 @@ impl Report for Files {
     }
 }
 
-/// Names of files: letters, digits and a few signs of the labels stay, all else becomes `%2F`. So no
-/// label leads out of the folder, and none is hidden. Each name is there once.
+/// Names of files: letters, digits and a few signs of the labels stay, all else becomes `%2F`. So
+/// no label leads out of the folder, and none is hidden. Each name is there once.
 fn names<'l>(labels: impl Iterator<Item = &'l str>) -> Vec<String> {
     let mut counts: HashMap<String, usize> = HashMap::new();
     let name = |label: &str| {

@@ -27,9 +27,9 @@ pub struct Unlabelled {
     pub first: Vec<u8>,
 }
 
-/// Reads lines such as `host: text` to their end, and writes them as the options say: in the order of
-/// hosts with [`Form::Ordered`], line by line with [`Form::Live`], else in groups; into files too with
-/// [`Options::outdir`]. Lines without a label are counted and left out.
+/// Reads lines such as `host: text` to their end, and writes them as the options say: in the order
+/// of hosts with [`Form::Ordered`], line by line with [`Form::Live`], else in groups; into files
+/// too with [`Options::outdir`]. Lines without a label are counted and left out.
 pub fn fold(
     input: &mut dyn BufRead,
     separator: &str,

@@ -15,7 +15,7 @@
 //! | `--diff`, `--sort` | [`Options::diff`], [`Options::sort`] | `folded.rs`, `ordered.rs` |
 //! | `--outdir`, `--errdir` | [`Options::outdir`], [`Options::errdir`] | `files.rs`: one file for each host |
 //! | `--joblog` | [`Options::joblog`] | `joblog.rs`: a line for each host, as GNU parallel's |
-//! | `-P` | [`Options::progress`] | `progress.rs`: one line on the terminal |
+//! | (on a terminal) | [`Options::progress`] | `progress.rs`: one line |
 //! | `-q` | [`Options::quiet`] | `summary.rs`: failures only, no counts |
 //! | `--raw`, `--color` | [`Screen::raw`], [`Screen::of_process`] | |
 //!
@@ -210,8 +210,8 @@ impl<'a> Output<'a> {
         Ok(Self { hosts, screen, views, progress: Progress::new(hosts), shows_progress })
     }
 
-    /// Hands news to all views. A view that fails writes what it has and gets no more news; the first
-    /// error is returned.
+    /// Hands news to all views. A view that fails writes what it has and gets no more news; the
+    /// first error is returned.
     pub fn report(&mut self, news: News<'_>, at: Duration) -> io::Result<()> {
         self.progress.report(news, at);
         let mut failed = Ok(());

@@ -43,7 +43,8 @@ struct Buffered<'a> {
 }
 
 impl<'a> Screen<'a> {
-    /// The width is that of standard error's terminal, in columns, and is asked for before each use.
+    /// The width is that of standard error's terminal, in columns, and is asked for before each
+    /// use.
     pub fn new(out: Sink<'a>, err: Sink<'a>, width: impl Fn() -> Option<usize> + 'a) -> Self {
         let buffered = |sink| Buffered { sink, bytes: Vec::new() };
         Self {

@@ -24,8 +24,8 @@ impl Store {
         Content { store: self, path, offset: 0, scratch: Vec::new() }
     }
 
-    /// The order of two outputs by their bytes. It takes no more than to find where they differ, which
-    /// the store knows.
+    /// The order of two outputs by their bytes. It takes no more than to find where they differ,
+    /// which the store knows.
     pub fn compare(&self, a: Position, b: Position) -> io::Result<Ordering> {
         let (a, b) = (self.path(a), self.path(b));
         let Some(index) = (0..a.len().max(b.len())).find(|index| a.get(*index) != b.get(*index)) else {
@@ -85,8 +85,8 @@ impl Store {
         at.offset >= start.offset
     }
 
-    /// The line that begins at `from` in the output at `at`, without its end, and the position behind
-    /// it: at most so many bytes, and fewer if the output ends there.
+    /// The line that begins at `from` in the output at `at`, without its end, and the position
+    /// behind it: at most so many bytes, and fewer if the output ends there.
     pub fn line(&self, from: Position, at: Position, most: usize) -> io::Result<(Vec<u8>, Position)> {
         // The nodes from the last one up to that of `from`.
         let mut path = vec![at];

@@ -45,8 +45,8 @@ impl Position {
 /// The outputs of many hosts.
 pub struct Store {
     nodes: Vec<Node>,
-    /// The nodes that branch off at a position, by their first byte. It is not the byte that follows
-    /// in the node that they branch off from, so that an output has only one position.
+    /// The nodes that branch off at a position, by their first byte. It is not the byte that
+    /// follows in the node that they branch off from, so that an output has only one position.
     branches: HashMap<(Position, u8), u32>,
     pool: Pool,
 }

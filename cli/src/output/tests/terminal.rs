@@ -223,8 +223,8 @@ fn the_slowest_host_is_that_whose_attempt_began_first() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 
-    /// Whatever is written and whenever the line is drawn: the terminal shows the same lines as without
-    /// it, and the progress line at most once, below them.
+    /// Whatever is written and whenever the line is drawn: the terminal shows the same lines as
+    /// without it, and the progress line at most once, below them.
     #[test]
     fn a_terminal_shows_the_lines_and_then_the_progress(
         pieces in vec((0..3_usize, any::<bool>(), "(one|two|\n){0,3}", 0..150_u64), 0..8),

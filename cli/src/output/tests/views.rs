@@ -309,8 +309,8 @@ proptest! {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
-    /// Each form that writes `host: line` has the lines of each host once and in order, also if hosts
-    /// end early or do not end at all.
+    /// Each form that writes `host: line` has the lines of each host once and in order, also if
+    /// hosts end early or do not end at all.
     #[test]
     fn lines_of_a_host_stay_in_order(
         steps in vec((0..5_usize, "(one|two|\n){0,3}", any::<bool>()), 0..40),
