@@ -51,7 +51,8 @@ fn candidates(hosts: &[String], sources: &Sources, source: &str) -> Result<Vec<S
         return listed;
     }
     let mut groups = HashSet::new();
-    for host in hosts {
+    // A user may contain what a shell would expand, and sources know hosts without users and ports.
+    for host in hosts.iter().filter(|host| !host.contains(['@', ':'])) {
         groups.extend(sources.groups.groups_of(source, host).transpose()?.unwrap_or_default());
     }
     let mut groups: Vec<String> = groups.into_iter().collect();

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::ini::Ini;
 use super::table::read_yaml;
-use super::upcall::{TIME_MAX, Upcalls};
+use super::upcall::{TIME_MAX, Upcalls, substituted};
 use super::{Groups, Source};
 use crate::targets::error::{Error, shown};
 
@@ -71,7 +71,7 @@ fn files(folders: &str, config: &Path, extension: &str) -> Result<Vec<(PathBuf, 
     let mut seen = HashSet::new();
     let mut found = Vec::new();
     for folder in words(folders) {
-        let folder = PathBuf::from(folder.replace("$CFGDIR", &config.to_string_lossy()));
+        let folder = PathBuf::from(substituted(&folder, &[("CFGDIR", &config.to_string_lossy())]));
         if !seen.insert(folder.clone()) {
             continue;
         }

@@ -125,7 +125,7 @@ impl Upcalls {
 }
 
 /// Replaces `$NAME` and `${NAME}`, and `$$` by `$`. Other variables are the shell's.
-fn substituted(command: &str, variables: &[(&str, &str)]) -> String {
+pub fn substituted(command: &str, variables: &[(&str, &str)]) -> String {
     let mut out = String::with_capacity(command.len());
     let mut rest = command;
     while let Some(at) = rest.find('$') {

@@ -79,7 +79,7 @@ fn the_configuration_of_clustershell_is_read_whole() {
     let site = Site::new(&[
         (
             CONF,
-            "[Main]\ndefault: local\nconfdir: \"$CFGDIR/groups.conf.d\" /nowhere\nautodir: $CFGDIR/groups.d\n\
+            "[Main]\ndefault: local\nconfdir: \"$CFGDIR/groups.conf.d\" /nowhere\nautodir: ${CFGDIR}/groups.d\n\
              [local]\nmap: sed -n 's/^$GROUP:\\(.*\\)/\\1/p' $CFGDIR/local.cfg\n\
              all: sed -n 's/^all:\\(.*\\)/\\1/p' $CFGDIR/local.cfg\n\
              list: sed -n 's/^\\([a-z]*\\):.*/\\1/p' $CFGDIR/local.cfg\n",
@@ -328,7 +328,8 @@ fn whole_groups_are_named() {
     assert_eq!(text("n[5-8]", Some("y")), "@y:rack2");
     assert_eq!(text("n[6-8]", None), "n[6-8]");
     assert_eq!(text("n[1-3]", Some("rev")), "@rev:a,n3");
-    assert_eq!(site.count(".config/clustershell/asked"), 3);
+    assert_eq!(text("n[1-3],$HOME@n9", Some("rev")), "@rev:a,n3,$HOME@n9");
+    assert_eq!(site.count(".config/clustershell/asked"), 3, "asked again, or for a user");
 }
 
 #[test]
