@@ -24,7 +24,7 @@ pub struct ConnectionArgs {
     /// Private key to try first; repeatable
     #[arg(short, long, value_name = "FILE")]
     pub identity: Vec<PathBuf>,
-    /// Jump hosts, each as [user@]host[:port]
+    /// Jump hosts, each as `[user@]host[:port]`
     #[arg(short = 'J', long, value_name = "HOST,...")]
     pub jump: Option<String>,
     /// Instead of ~/.ssh/config; `none` for no file

@@ -328,7 +328,7 @@ fn whole_groups_are_named() {
     assert_eq!(text("n[5-8]", Some("y")), "@y:rack2");
     assert_eq!(text("n[6-8]", None), "n[6-8]");
     assert_eq!(text("n[1-3]", Some("rev")), "@rev:a,n3");
-    assert_eq!(text("n[1-3],$HOME@n9", Some("rev")), "@rev:a,n3,$HOME@n9");
+    assert_eq!(text("n[1-3],$HOME@n9", Some("rev")), "@rev:a,$HOME@n9,n3");
     assert_eq!(site.count(".config/clustershell/asked"), 3, "asked again, or for a user");
 }
 
