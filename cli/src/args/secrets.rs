@@ -38,7 +38,10 @@ impl SecretArgs {
     /// Asks on the terminal of this process, each once.
     pub fn ask(&self) -> io::Result<Secrets> {
         let ask = |wanted: bool, prompt: &str| {
-            wanted.then(|| rpassword::prompt_password(format!("{prompt}: "))).transpose()
+            let typed = wanted.then(|| rpassword::prompt_password(format!("{prompt}: "))).transpose();
+            typed.map_err(|error| {
+                io::Error::new(error.kind(), format!("cannot ask for the {prompt}: {error}"))
+            })
         };
         Ok(Secrets {
             password: ask(self.password, "password for logins")?,

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use sshoal::output::sanitise;
 
-use crate::args::{LastArgs, shown};
+use crate::args::LastArgs;
 use crate::history;
 use crate::targets::fold;
 
@@ -25,8 +25,13 @@ pub fn run(args: &LastArgs) -> Result<u8, Box<dyn Error>> {
         }
         return Ok(u8::from(names.is_empty()));
     }
-    let age = Duration::from_secs(age.as_secs());
-    writeln!(out, "{} ago on {} hosts: {}", shown(age), record.hosts.len(), sanitise(&record.command))?;
+    writeln!(
+        out,
+        "{} ago on {} hosts: {}",
+        rounded(age.as_secs()),
+        record.hosts.len(),
+        sanitise(&record.command)
+    )?;
     let mut by_end: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for host in &record.hosts {
         by_end.entry(&host.end).or_default().push(&host.name);
@@ -35,4 +40,23 @@ pub fn run(args: &LastArgs) -> Result<u8, Box<dyn Error>> {
         writeln!(out, "{} ({}): {}", fold(&names), names.len(), sanitise(&end.replace('_', " ")))?;
     }
     Ok(0)
+}
+
+/// A time in the largest unit of which there are at least two.
+fn rounded(seconds: u64) -> String {
+    let units = [(86_400, "days"), (3600, "h"), (60, "min")];
+    let unit = units.into_iter().find(|(unit, _)| seconds >= 2 * unit);
+    let (unit, name) = unit.unwrap_or((1, "s"));
+    format!("{} {name}", seconds / unit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_rounded() {
+        let cases = [(0, "0 s"), (119, "119 s"), (120, "2 min"), (7300, "2 h"), (180_000, "2 days")];
+        cases.into_iter().for_each(|(seconds, text)| assert_eq!(rounded(seconds), text));
+    }
 }

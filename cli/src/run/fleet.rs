@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sshoal::config::{FleetBuilder, Retry, RetryPolicy};
 use sshoal::ssh_config::SshConfig;
 use sshoal::{Error, Fleet, HostConfig};
@@ -16,6 +17,9 @@ const UNREAD: usize = 32 * 1024 * 1024;
 /// has ended.
 const CLOSE: Duration = Duration::from_secs(2);
 
+/// How many descriptors a host may take: behind a proxy command, three.
+const DESCRIPTORS: u64 = 4;
+
 /// The pause before the first retry; later ones are longer, and random.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -27,6 +31,7 @@ pub fn build(
     config: &SshConfig,
     secrets: &Secrets,
 ) -> Result<Fleet, Error> {
+    allow_descriptors(targets.len());
     let mut resolver = config.resolver();
     let mut configs = Vec::with_capacity(targets.len());
     for target in targets {
@@ -50,6 +55,17 @@ pub fn build(
         builder = builder.passphrase(passphrase.as_str());
     }
     paced(builder, pace).build()
+}
+
+/// Raises the limit on open files, within what this process may set, if many hosts need more.
+fn allow_descriptors(hosts: usize) {
+    let limit = getrlimit(Resource::Nofile);
+    let wanted = u64::try_from(hosts).unwrap_or(u64::MAX).saturating_mul(DESCRIPTORS);
+    let is_short = limit.current.is_some_and(|current| current < wanted);
+    let current = limit.maximum.map_or(wanted, |maximum| maximum.min(wanted));
+    if is_short && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: Some(current), ..limit }) {
+        log::info!("the limit on open files stays as it is: {error}");
+    }
 }
 
 /// Sets what limits a fleet.

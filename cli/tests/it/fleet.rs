@@ -3,12 +3,13 @@
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::Duration;
 
 use hostsim::Sim;
 use nix::sys::resource::{UsageWho, getrusage};
 
 use super::support::program::PROGRAM;
-use super::support::{Done, Program};
+use super::support::{Done, Program, eventually};
 
 const HOSTS: usize = 1000;
 
@@ -39,6 +40,10 @@ impl Fleet {
 
     /// A run on all hosts.
     fn run(&self, args: &[&str]) -> Done {
+        self.program(args).run()
+    }
+
+    fn program(&self, args: &[&str]) -> Program {
         let known = format!("UserKnownHostsFile={}", self.path("known_hosts"));
         let login = [
             "-F",
@@ -54,7 +59,7 @@ impl Fleet {
         ];
         let (key, port) = (self.path("key"), self.sim.port().to_string());
         let program = Program::new(&self.folder.path().join("state")).args(login);
-        program.args(["-i", &key, "-p", &port]).args(args.iter().copied()).run()
+        program.args(["-i", &key, "-p", &port]).args(args.iter().copied())
     }
 
     fn path(&self, name: &str) -> String {
@@ -109,6 +114,26 @@ fn hosts_whose_work_is_done_take_no_memory() {
     let usage = getrusage(UsageWho::RUSAGE_CHILDREN).expect("getrusage");
     let peak = usage.max_rss() / 1024;
     assert!(peak < 40, "{peak} MiB");
+}
+
+#[test]
+fn many_hosts_get_the_descriptors_that_they_need() {
+    let fleet = Fleet::start(&[]);
+    let program = fleet.program(&["--hostfile", &fleet.path("hosts"), "-q", "sleep 1"]).command();
+    let mut bash = Command::new("bash");
+    bash.args(["-c", "ulimit -Sn 256; exec \"$0\" \"$@\""])
+        .arg(program.get_program())
+        .args(program.get_args());
+    let mut child =
+        bash.env_remove("SSH_AUTH_SOCK").stdin(std::process::Stdio::null()).spawn().expect("bash");
+    let limits = format!("/proc/{}/limits", child.id());
+    eventually(Duration::from_secs(20), "a higher limit", || {
+        let limits = fs::read_to_string(&limits).unwrap_or_default();
+        let line = limits.lines().find(|line| line.starts_with("Max open files"))?;
+        let soft: u64 = line.split_ascii_whitespace().nth(3)?.parse().ok()?;
+        (soft >= 1024).then_some(())
+    });
+    assert!(child.wait().expect("it ends").success());
 }
 
 #[test]
