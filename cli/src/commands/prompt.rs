@@ -1,13 +1,13 @@
 //! `sshoal -w SET` without a command: a prompt that keeps its connections.
 
 use std::error::Error;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
-use rustyline::error::ReadlineError;
-use rustyline::history::MemHistory;
-use rustyline::{Config, Editor};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGTSTP};
+use signal_hook::flag;
 use sshoal::Fleet;
 use sshoal::error::Label;
 use sshoal::fleet::HostId;
@@ -23,6 +23,7 @@ use crate::targets::{self, Target};
 const HELP: &str = "Each line is a command for all hosts of the current set.
 @failed, @ok, @all   the hosts that failed or not with the last command, or all: the current set from now on
 @failed COMMAND      a command for these hosts only
+!!                   the last line again
 ?                    the current set
 ^D                   the end";
 
@@ -36,33 +37,40 @@ pub fn run(args: &TaskArgs) -> Result<u8, Box<dyn Error>> {
     let all: Vec<usize> = (0..targets.len()).collect();
     let mut session =
         Session { args, targets, fleet, ids, current: all, ends: Vec::new(), code: 0, has_left: false };
-    // While a run handles these signals, it ends what runs first.
-    let at_prompt = Arc::new(AtomicBool::new(true));
-    for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP] {
-        signal_hook::flag::register_conditional_default(signal, at_prompt.clone())?;
-    }
-    let mut editor = Editor::<(), MemHistory>::with_history(Config::default(), MemHistory::new())?;
+    let at_prompt = signals_at_prompt()?;
+    let mut last = String::new();
     eprintln!("{} hosts; ? for help, ^D to end", session.targets.len());
     while !session.has_left {
-        let line = match editor.readline(&format!("sshoal {}> ", session.current.len())) {
-            Ok(line) => line,
-            Err(ReadlineError::Interrupted) => continue,
-            Err(ReadlineError::Eof) => break,
-            Err(error) => return Err(error.into()),
-        };
-        let line = line.trim();
+        eprint!("sshoal {}> ", session.current.len());
+        let mut line = String::new();
+        if io::stdin().read_line(&mut line)? == 0 {
+            eprintln!();
+            break;
+        }
+        let line = if line.trim() == "!!" { last.clone() } else { line.trim().to_owned() };
         if line.is_empty() {
             continue;
         }
-        editor.add_history_entry(line)?;
         at_prompt.store(false, Ordering::SeqCst);
-        let done = session.obey(line, |plan| plan.careful(&args.safety).with_sudo(&args.secrets, &secrets));
+        let done = session.obey(&line, |plan| plan.careful(&args.safety).with_sudo(&args.secrets, &secrets));
         at_prompt.store(true, Ordering::SeqCst);
         if let Err(error) = done {
             eprintln!("sshoal: {error}");
         }
+        last = line;
     }
     Ok(session.code)
+}
+
+/// While the flag is set, signals do what they always do, except for ^C, which only ends the line. A
+/// run handles them itself, and ends what runs first.
+fn signals_at_prompt() -> io::Result<Arc<AtomicBool>> {
+    let at_prompt = Arc::new(AtomicBool::new(true));
+    for signal in [SIGTERM, SIGHUP, SIGTSTP] {
+        flag::register_conditional_default(signal, at_prompt.clone())?;
+    }
+    flag::register(SIGINT, Arc::default())?;
+    Ok(at_prompt)
 }
 
 struct Session<'a> {

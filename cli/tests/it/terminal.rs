@@ -110,6 +110,11 @@ fn a_prompt_keeps_its_connections() {
     terminal.press("echo two\r");
     terminal.await_text("web2:  two");
     assert!(!terminal.text().contains("web1:  two"), "{}", terminal.text());
+    terminal.await_end("sshoal 2>");
+    // ^C at the prompt drops the line, and the last command runs again.
+    terminal.press("echo never\x03!!\r");
+    terminal.await_screen("a second answer", |screen| screen.matches("web2:  two").count() == 2);
+    assert!(!terminal.text().contains("web2:  never"), "{}", terminal.text());
     assert_eq!(site.sshd.count("Accepted publickey"), 3, "one login for each host");
     // ^C twice cancels a command, and keeps the prompt.
     terminal.await_end("sshoal 2>");

@@ -89,8 +89,9 @@ impl Terminal {
         self.await_screen(&format!("{text:?} at the end"), |screen| screen.trim_end().ends_with(text));
     }
 
+    /// Waits until the screen fits.
     #[track_caller]
-    fn await_screen(&self, what: &str, is_there: impl Fn(&str) -> bool) {
+    pub fn await_screen(&self, what: &str, is_there: impl Fn(&str) -> bool) {
         let begun = Instant::now();
         while !is_there(&self.text()) {
             assert!(begun.elapsed() < LIMIT, "not within {LIMIT:?}: {what}:\n{}", self.text());
