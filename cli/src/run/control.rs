@@ -68,7 +68,8 @@ impl Runner<'_> {
         for signal in self.signals.take() {
             match self.interrupts.on(signal, Instant::now()) {
                 Wish::Status => self.show_status(),
-                Wish::StopStarting => {
+                // Draining could not be undone for what follows.
+                Wish::StopStarting if !self.keeps_hosts => {
                     self.stop.get_or_insert((Stop::Starting, Instant::now()));
                     self.fleet.drain(None);
                     self.note("starting nothing more; waiting for what runs");
@@ -82,7 +83,7 @@ impl Runner<'_> {
                     self.code.interrupt(signal);
                     self.phase = Phase::Left;
                 }
-                Wish::Suspend => {
+                Wish::StopStarting | Wish::Suspend => {
                     if let Err(error) = Signals::suspend() {
                         log::warn!("cannot stop this process: {error}");
                     }
@@ -127,7 +128,10 @@ impl Runner<'_> {
     fn show_status(&mut self) {
         let shown = self.output.status(self.began.elapsed());
         self.check_output(shown);
-        self.note("^C again within 2 s: cancel; ^Z: start nothing more");
+        self.note(match self.keeps_hosts {
+            true => "^C again within 2 s: cancel",
+            false => "^C again within 2 s: cancel; ^Z: start nothing more",
+        });
     }
 
     /// The user does not wait for what has not ended.

@@ -71,7 +71,7 @@ pub struct Runner<'a> {
     pub(super) phase: Phase,
     pub(super) run: RunId,
     /// Whether something else may follow on the hosts.
-    keeps_hosts: bool,
+    pub(super) keeps_hosts: bool,
     pub(super) gate: Option<Gatekeeper>,
 }
 
