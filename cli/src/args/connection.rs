@@ -94,7 +94,7 @@ fn quoted(path: &Path) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
-/// Whether this is `StrictHostKeyChecking=no` or `off`, which only takes effect on the command line.
+/// Whether this is `StrictHostKeyChecking=no` or `off`, which only the command line can say.
 fn disables_checking(option: &str) -> bool {
     let is_separator = |char: char| char == '=' || char.is_whitespace();
     let Some((key, value)) = option.trim_start().split_once(is_separator) else { return false };

@@ -38,8 +38,8 @@ pub struct ScriptArgs {
 /// Record the keys of new hosts in known_hosts, as ssh does at first contact
 ///
 /// Keys that are on record stay. Changed and revoked keys are reported, and never recorded. What is
-/// fetched over the network may be the key of an attacker: compare fingerprints (--print) with those
-/// that the hosts have on their consoles, or scan over a network that you trust.
+/// fetched over the network may be the key of an attacker: compare fingerprints (--print) with
+/// those that the hosts have on their consoles, or scan over a network that you trust.
 #[derive(Debug, Parser)]
 #[command(
     name = "sshoal keyscan",

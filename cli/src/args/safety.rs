@@ -19,8 +19,8 @@ pub struct SafetyArgs {
     pub batch: Option<Batches>,
     /// `ask` between batches, or a local command
     ///
-    /// The failure of the command stops the run. It finds SSHOAL_BATCH, SSHOAL_OK, SSHOAL_FAILED and
-    /// SSHOAL_LEFT in its environment: the number of the batch, and numbers of hosts.
+    /// The failure of the command stops the run. It finds SSHOAL_BATCH, SSHOAL_OK, SSHOAL_FAILED
+    /// and SSHOAL_LEFT in its environment: the number of the batch, and numbers of hosts.
     #[arg(long, value_name = "ask|COMMAND", requires = "batch")]
     pub gate: Option<String>,
     /// Start nothing more after more failures

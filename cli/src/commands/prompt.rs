@@ -62,8 +62,8 @@ pub fn run(args: &TaskArgs) -> Result<u8, Box<dyn Error>> {
     Ok(session.code)
 }
 
-/// While the flag is set, signals do what they always do, except for ^C, which only ends the line. A
-/// run handles them itself, and ends what runs first.
+/// While the flag is set, signals do what they always do, except for ^C, which only ends the line.
+/// A run handles them itself, and ends what runs first.
 fn signals_at_prompt() -> io::Result<Arc<AtomicBool>> {
     let at_prompt = Arc::new(AtomicBool::new(true));
     for signal in [SIGTERM, SIGHUP, SIGTSTP] {

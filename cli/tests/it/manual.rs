@@ -45,8 +45,8 @@ fn fits(shown: &str, printed: &str) -> bool {
     rest.is_empty() || shown.ends_with("...")
 }
 
-/// Checks that each line that is shown was printed, and, without a line of `...`, nothing else. Hosts
-/// answer in any order.
+/// Checks that each line that is shown was printed, and, without a line of `...`, nothing else.
+/// Hosts answer in any order.
 fn check(example: &Example, done: &Done) {
     let mut printed: Vec<&str> = done.out.lines().chain(done.err.lines()).collect();
     let mut missing = String::new();
