@@ -29,9 +29,12 @@ for line in sys.stdin.buffer:
 print(*sorted(types))
 ";
 
+/// The one that Debian's packages are for: another one may come first on the path.
+const PYTHON: &str = "/usr/bin/python3";
+
 /// What the validator says.
 fn validated(lines: &str) -> String {
-    let mut python = Command::new("python3")
+    let mut python = Command::new(PYTHON)
         .args(["-c", VALIDATOR, SCHEMA])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -39,7 +42,7 @@ fn validated(lines: &str) -> String {
         .unwrap();
     python.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
     let output = python.wait_with_output().unwrap();
-    assert!(output.status.success(), "python3 with jsonschema failed (Debian: python3-jsonschema)");
+    assert!(output.status.success(), "{PYTHON} with jsonschema failed (Debian: python3-jsonschema)");
     String::from_utf8(output.stdout).unwrap()
 }
 
