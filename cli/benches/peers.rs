@@ -125,7 +125,8 @@ impl Site {
                 command.env("PDSH_SSH_ARGS_APPEND", format!("-F {config}"));
             }
             "parallel-ssh" if !folds => {
-                command.args(["-P", "-p", FANOUT, "-h", &hosts, "-x", &format!("-F {config}"), work.command()]);
+                command.args(["-P", "-p", FANOUT, "-h", &hosts, "-x", &format!("-F {config}")]);
+                command.arg(work.command());
             }
             "bssh" if !folds => {
                 command.args(["-H", &list(), "-F", &config, "-i", &self.path("key"), "--stream"]);
@@ -181,8 +182,8 @@ fn main() -> ExitCode {
     let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
     setrlimit(Resource::RLIMIT_NOFILE, most, most).unwrap();
     let site = Site::new(hosts);
-    let mut programs = vec!["sshoal"];
-    programs.extend(["clush", "pdsh", "parallel-ssh", "bssh"].into_iter().filter(|program| is_installed(program)));
+    let mut programs = vec!["sshoal", "clush", "pdsh", "parallel-ssh", "bssh"];
+    programs.retain(|program| *program == "sshoal" || is_installed(program));
 
     println!("| {hosts} hosts | program | wall s | CPU s | CPU / sshoal |\n|---|---|---|---|---|");
     for work in Work::ALL {
