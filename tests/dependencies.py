@@ -101,6 +101,7 @@ def main():
     check_itself()
     rules = tomllib.loads((ROOT / "deny.toml").read_text())
     command = ["cargo", "metadata", "--format-version", "1", "--all-features", "--locked"]
+    command += [f"--filter-platform={target}" for target in rules["graph"]["targets"]]
     output = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE).stdout
     metadata = json.loads(output)
     found = sorted(problems(metadata, rules))
