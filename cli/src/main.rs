@@ -9,6 +9,7 @@
 //! | `confirm` | a question before a run on many hosts |
 //! | `hosts` | `sshoal hosts`: what sets stand for |
 //! | `plan` | what will be done, decided before anything is done |
+//! | `prompt` | `sshoal -w SET` without a command: commands on hosts that stay connected |
 //! | `run` | a run: the loop over the fleet, batches, signals, exit codes |
 //! | `output` | what a person or another program reads: lines, folded output, JSON, progress, summary |
 //! | `end` | how a command on one host ended; what `run` reports and `output` shows |
@@ -22,6 +23,7 @@ mod hosts;
 mod logging;
 mod output;
 mod plan;
+mod prompt;
 mod run;
 mod targets;
 

@@ -71,7 +71,8 @@ pub struct RunArgs {
     pub task: TaskArgs,
     /// The command, as for ssh: the words are joined by blanks, and the remote shell reads them
     ///
-    /// Without a command, a prompt takes one after the other, and hosts stay connected.
+    /// Without a command, a prompt takes one after the other, and hosts stay connected. `??` there
+    /// explains it.
     #[arg(value_name = "COMMAND", trailing_var_arg = true, hide_short_help = true)]
     pub command: Vec<OsString>,
 }

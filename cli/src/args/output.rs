@@ -81,6 +81,13 @@ enum Color {
 }
 
 impl OutputArgs {
+    /// Folds output at the end, or no longer. Returns whether it does now.
+    pub fn toggle_folding(&mut self) -> bool {
+        self.folding.fold = !(self.folding.fold || self.fold_both);
+        self.fold_both = false;
+        self.folding.fold
+    }
+
     pub fn options(&self, command: String) -> Options {
         let options = self.folding.options();
         Options {

@@ -12,7 +12,7 @@ use crate::args::DemoArgs;
 use crate::logging;
 use crate::output::{Hosts, Output};
 use crate::plan::{Plan, Texts, joined};
-use crate::run::{self, Runner};
+use crate::run;
 use crate::targets;
 
 /// A port on which no simulated host listens.
@@ -31,9 +31,7 @@ pub fn run(args: &DemoArgs) -> Result<u8, Box<dyn Error>> {
     let plan = Plan::new(texts(args), &args.running);
     let options = args.output.options("release".to_owned());
     let output = Output::new(&options, &hosts, args.output.screen(), SystemTime::now())?;
-    let mut fleet = fleet(&sim, &names, args)?;
-    let ids = fleet.hosts().to_vec();
-    let ended = Runner::start(&mut fleet, &ids, &plan, output)?.finish()?;
+    let ended = run::once(fleet(&sim, &names, args)?, &plan, output)?;
     Ok(ended.code.value(plan.rule))
 }
 

@@ -7,5 +7,4 @@ pub mod generate;
 pub mod keyscan;
 pub mod last;
 pub mod pdsh;
-mod prompt;
 pub mod run;

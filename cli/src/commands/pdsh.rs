@@ -10,7 +10,7 @@ use super::run::select;
 use crate::args::{ConnectionArgs, DshbakArgs, PaceArgs, PdshArgs, Secrets};
 use crate::output::{Form, Headers, Hosts, Options, Output, Screen, fold};
 use crate::plan::{self, Plan, percent};
-use crate::run::{Rule, Runner, fleet};
+use crate::run::{self, Rule, fleet};
 use crate::targets;
 
 /// Runs a command as pdsh does.
@@ -39,14 +39,13 @@ pub fn run(args: &PdshArgs) -> Result<u8, Box<dyn Error>> {
         rate: None,
         retry: None,
     };
-    let mut fleet = fleet::build(&targets, &connection, &pace, &config, &Secrets::default())?;
+    let fleet = fleet::build(&targets, &connection, &pace, &config, &Secrets::default())?;
     let folded = |labels: &[&str]| targets::fold(labels);
     let hosts = Hosts::new(names(), &folded);
     let options = Options { label: !args.no_label, quiet: true, ..Options::default() };
     let screen = Screen::of_process(anstream::ColorChoice::Auto);
     let output = Output::new(&options, &hosts, screen, SystemTime::now())?;
-    let ids = fleet.hosts().to_vec();
-    let ended = Runner::start(&mut fleet, &ids, &plan, output)?.finish()?;
+    let ended = run::once(fleet, &plan, output)?;
     Ok(ended.code.value(plan.rule))
 }
 

@@ -1,29 +1,25 @@
 //! `sshoal -w SET COMMAND` and `sshoal script FILE`.
 
 use std::error::Error;
-use std::io::{self, IsTerminal};
 use std::path::Path;
 use std::time::SystemTime;
 
 use sshoal::ssh_config::SshConfig;
 
-use super::prompt;
 use crate::args::{RunArgs, ScriptArgs, TaskArgs};
 use crate::confirm;
 use crate::history::{self, Record, Which};
 use crate::logging;
 use crate::output::{Hosts, Output};
 use crate::plan::{self, Plan, Texts, preview, script};
-use crate::run::{Runner, fleet};
+use crate::prompt;
+use crate::run::{self, fleet};
 use crate::targets::{self, Places, Selection, Sources, Target, TargetArgs};
 
 /// Runs a command on all hosts.
 pub fn run(args: &RunArgs) -> Result<u8, Box<dyn Error>> {
     logging::start(args.task.output.verbose);
     if args.command.is_empty() {
-        if !io::stdin().is_terminal() {
-            return Err("no command: write it after the options, as in `sshoal -w web[01-20] uptime`".into());
-        }
         return prompt::run(&args.task);
     }
     task(&args.task, plan::joined(&args.command), None)
@@ -49,19 +45,18 @@ fn task(args: &TaskArgs, text: Vec<u8>, given_input: Option<Vec<u8>>) -> Result<
     }
     if !confirm::run(&args.safety, &shown, &hosts)? {
         eprintln!("sshoal: nothing was started");
-        return Ok(crate::run::STOPPED);
+        return Ok(run::STOPPED);
     }
     let secrets = args.secrets.ask()?;
     let mut plan = Plan::new(texts, &args.running).careful(&args.safety).with_sudo(&args.secrets, &secrets);
     plan.sends_stdin &= !used_stdin && given_input.is_none();
     plan.given_input = given_input;
-    let mut fleet = fleet::build(&targets, &args.connection, &args.running.pace, &config, &secrets)?;
+    let fleet = fleet::build(&targets, &args.connection, &args.running.pace, &config, &secrets)?;
     let mut options = args.output.options(shown.clone());
     options.rerun = Some("sshoal --last=failed ...".to_owned());
     let began = SystemTime::now();
     let output = Output::new(&options, &hosts, args.output.screen(), began)?;
-    let ids = fleet.hosts().to_vec();
-    let ended = Runner::start(&mut fleet, &ids, &plan, output)?.finish()?;
+    let ended = run::once(fleet, &plan, output)?;
     history::save(&Record::new(began, shown, &targets, &ended.labels));
     Ok(ended.code.value(plan.rule))
 }

@@ -1,7 +1,7 @@
 //! The last runs: which hosts, and how each has ended. Outputs are not kept.
 //!
 //! Each run is a file in `$XDG_STATE_HOME/sshoal/runs`, by default below `~/.local/state`. Only the
-//! user can read them, because commands may hold secrets.
+//! user can read them, because commands may hold secrets. What was typed at prompts is beside them.
 
 mod record;
 
@@ -41,11 +41,25 @@ pub fn last(before: usize) -> io::Result<Record> {
         .map_err(|error| io::Error::other(format!("{} cannot be read: {error}", path.display())))
 }
 
+/// The lines that were typed at prompts, in a folder that exists.
+///
+/// # Errors
+/// There is no folder for it.
+pub fn of_prompts() -> io::Result<PathBuf> {
+    let folder = state().ok_or_else(|| io::Error::new(ErrorKind::NotFound, "no home folder"))?;
+    DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
+    Ok(folder.join("prompt_history"))
+}
+
 fn folder() -> Option<PathBuf> {
+    Some(state()?.join("runs"))
+}
+
+fn state() -> Option<PathBuf> {
     // The base directory specification ignores paths that are not absolute.
     let given = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
     let state = given.or_else(|| Some(std::env::home_dir()?.join(".local/state")))?;
-    Some(state.join("sshoal/runs"))
+    Some(state.join("sshoal"))
 }
 
 fn save_in(folder: &Path, record: &Record) -> io::Result<()> {

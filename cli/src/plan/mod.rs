@@ -43,7 +43,7 @@ pub struct Plan {
     /// The limit of the whole run.
     pub deadline: Option<Duration>,
     pub rule: Rule,
-    /// Whether hosts stay connected after their commands.
+    /// Whether hosts stay connected after their commands, for the next ones.
     pub keeps_hosts: bool,
     /// Whether the first ^C on a terminal only asks.
     pub asks_first: bool,

@@ -65,9 +65,14 @@ impl ExitCode {
         self.signal.get_or_insert(signal);
     }
 
+    /// The signal that has ended the run.
+    pub fn signal(self) -> Option<i32> {
+        self.signal
+    }
+
     pub fn value(self, rule: Rule) -> u8 {
         if let Some(signal) = self.signal {
-            return u8::try_from(128 + signal).unwrap_or(u8::MAX);
+            return code_of_signal(signal);
         }
         match rule {
             Rule::Worst => self.worst,
@@ -75,6 +80,11 @@ impl ExitCode {
             Rule::Zero => 0,
         }
     }
+}
+
+/// The exit code of a program that this signal has ended, as shells tell it.
+pub fn code_of_signal(signal: i32) -> u8 {
+    u8::try_from(128 + signal).unwrap_or(u8::MAX)
 }
 
 fn severity(end: &End) -> u8 {

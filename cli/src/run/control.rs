@@ -5,12 +5,12 @@ use std::time::Instant;
 
 use sshoal::Stage;
 use sshoal::fleet::Timings;
+use sshoal::output::sanitise;
 
 use super::broadcast::Laggard;
 use super::ends::{Stop, left_behind};
 use super::gate::Gatekeeper;
 use super::interrupts::Wish;
-use super::keys::Keys;
 use super::runner::{Phase, Runner, State, Task};
 use super::signals::Signals;
 use crate::output::HostIndex;
@@ -20,7 +20,7 @@ impl Runner<'_> {
         let Some(input) = &mut self.input else { return Ok(()) };
         let now = Instant::now();
         let silence = &mut self.silence;
-        input.feed(self.fleet, |host| {
+        input.feed(&mut self.event_loop.fleet, |host| {
             if let Some(silence) = silence {
                 silence.hear(host, now);
             }
@@ -50,7 +50,7 @@ impl Runner<'_> {
     fn cancel(&mut self, host: HostIndex, stop: Stop) {
         let task = &mut self.tasks[host];
         task.stop.get_or_insert((stop, Instant::now()));
-        self.fleet.cancel(task.command);
+        self.event_loop.fleet.cancel(task.command);
     }
 
     /// Starts nothing more, and ends what runs.
@@ -61,23 +61,26 @@ impl Runner<'_> {
             Some(begun @ (Stop::Starting, _)) => *begun = (stop, now),
             begun => _ = begun.get_or_insert((stop, now)),
         }
-        self.fleet.cancel_run(self.run);
+        self.event_loop.fleet.cancel_run(self.run);
     }
 
     pub(super) fn take_signals(&mut self) {
-        for signal in self.signals.take() {
+        for signal in self.event_loop.signals() {
             match self.interrupts.on(signal, Instant::now()) {
                 Wish::Status => self.show_status(),
                 // Draining could not be undone for what follows.
                 Wish::StopStarting if !self.keeps_hosts => {
                     self.stop.get_or_insert((Stop::Starting, Instant::now()));
-                    self.fleet.drain(None);
+                    self.event_loop.fleet.drain(None);
                     self.note("starting nothing more; waiting for what runs");
                 }
                 Wish::Cancel(signal) => {
                     self.code.interrupt(signal);
                     self.cancel_all(Stop::Signal(signal));
-                    self.note("cancelling; again: leave at once");
+                    self.note(match self.keeps_hosts {
+                        true => "cancelling; again: do not wait",
+                        false => "cancelling; again: leave at once",
+                    });
                 }
                 Wish::Leave(signal) => {
                     self.code.interrupt(signal);
@@ -98,29 +101,37 @@ impl Runner<'_> {
         else {
             return;
         };
-        if let Some(question) = gate.ask(self.fleet.waker()) {
+        if let Some(question) = gate.ask(self.event_loop.fleet.waker()) {
             self.note(&question);
             return;
         }
         match gate.answer() {
             None => {}
-            Some(Ok(true)) => _ = self.fleet.proceed(self.run),
+            Some(Ok(true)) => _ = self.event_loop.fleet.proceed(self.run),
             Some(answer) => {
                 if let Err(error) = answer {
                     log::error!("--gate: {error}");
                 }
                 self.stop = Some((Stop::Gate, Instant::now()));
-                self.fleet.cancel_run(self.run);
+                self.event_loop.fleet.cancel_run(self.run);
             }
         }
     }
 
-    /// Enter shows how far the run is, unless it answers a gate.
+    /// Enter shows how far the run is, unless it answers a gate. At a prompt, what is typed too
+    /// early has to be typed again: it could be meant for other hosts once this command has failed.
     pub(super) fn take_keys(&mut self) {
-        let is_asked = self.gate.as_ref().is_some_and(Gatekeeper::is_asking);
-        if !is_asked && self.keys.as_ref().is_some_and(Keys::entered) {
-            let shown = self.output.status(self.began.elapsed());
-            self.check_output(shown);
+        if self.gate.as_ref().is_some_and(Gatekeeper::is_asking) {
+            return;
+        }
+        let Some(line) = self.event_loop.typed_line() else { return };
+        let shown = self.output.status(self.began.elapsed());
+        self.check_output(shown);
+        if self.keeps_hosts {
+            match line.trim() {
+                "" => self.note("^C: cancel, and keep the results"),
+                text => self.note(&format!("not run, because a command is running: {}", sanitise(text))),
+            }
         }
     }
 
@@ -139,13 +150,15 @@ impl Runner<'_> {
         let unfinished = |(host, task): (HostIndex, &Task)| match task.state {
             State::Ended(_) => None,
             State::Waiting | State::Running => {
-                let command = self.fleet.command(task.command);
+                let command = self.event_loop.fleet.command(task.command);
                 let stage = command.map_or(Stage::Queued, |command| command.stage());
                 Some((host, stage))
             }
         };
         let left: Vec<_> = self.tasks.iter().enumerate().filter_map(unfinished).collect();
         for (host, stage) in left {
+            // A later run is not to get its events.
+            self.event_loop.fleet.release(self.tasks[host].command);
             self.conclude(host, &left_behind(stage), Timings::default());
         }
     }

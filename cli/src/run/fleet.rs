@@ -32,6 +32,25 @@ pub fn build(
     secrets: &Secrets,
 ) -> Result<Fleet, Error> {
     allow_descriptors(targets.len());
+    let configs = configs(targets, connection, pace, config)?;
+    let hosts = targets.iter().map(|target| target.host.as_str());
+    let mut builder = Fleet::builder(hosts).host_config(configs);
+    if let Some(password) = &secrets.password {
+        builder = builder.password(password.as_str());
+    }
+    if let Some(passphrase) = &secrets.passphrase {
+        builder = builder.passphrase(passphrase.as_str());
+    }
+    paced(builder, pace).build()
+}
+
+/// The settings of each target.
+pub fn configs(
+    targets: &[Target],
+    connection: &ConnectionArgs,
+    pace: &PaceArgs,
+    config: &SshConfig,
+) -> Result<Vec<HostConfig>, Error> {
     let mut resolver = config.resolver();
     let mut configs = Vec::with_capacity(targets.len());
     for target in targets {
@@ -46,15 +65,7 @@ pub fn build(
             None => resolved.config,
         });
     }
-    let hosts = targets.iter().map(|target| target.host.as_str());
-    let mut builder = Fleet::builder(hosts).host_config(configs);
-    if let Some(password) = &secrets.password {
-        builder = builder.password(password.as_str());
-    }
-    if let Some(passphrase) = &secrets.passphrase {
-        builder = builder.passphrase(passphrase.as_str());
-    }
-    paced(builder, pace).build()
+    Ok(configs)
 }
 
 /// Raises the limit on open files, within what this process may set, if many hosts need more.

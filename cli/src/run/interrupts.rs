@@ -8,7 +8,11 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGTSTP};
 pub const WINDOW: Duration = Duration::from_secs(2);
 
 /// The signals that a run handles.
-pub const HANDLED: [i32; 4] = [SIGINT, SIGTERM, SIGHUP, SIGTSTP];
+pub const OF_RUN: [i32; 4] = [SIGINT, SIGTERM, SIGHUP, SIGTSTP];
+
+/// The signals that a prompt and its runs handle. ^Z stops the process, because nothing else is
+/// asked of it there.
+pub const OF_PROMPT: [i32; 3] = [SIGINT, SIGTERM, SIGHUP];
 
 /// What the user, or the system, wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,11 +65,11 @@ impl Interrupts {
     }
 }
 
-/// The handled signals that were not ignored when this program started: `nohup` and shells without
-/// job control let their children ignore some.
-pub fn to_handle() -> Vec<i32> {
+/// Those of these signals that were not ignored when this program started: `nohup`, and shells
+/// without job control, let their children ignore some.
+pub fn to_handle(signals: &[i32]) -> Vec<i32> {
     let ignored = std::fs::read_to_string("/proc/self/status").map_or(0, |status| ignored_in(&status));
-    HANDLED.into_iter().filter(|signal| ignored & (1 << (signal - 1)) == 0).collect()
+    signals.iter().copied().filter(|signal| ignored & (1 << (signal - 1)) == 0).collect()
 }
 
 /// The mask of ignored signals in `/proc/self/status` (proc(5)).

@@ -22,19 +22,19 @@ impl Keys {
         Ok(Some(Self(stdin)))
     }
 
-    /// Whether Enter was pressed. What was typed before it is dropped.
+    /// The line that was typed, if there is one.
     ///
     /// In the background, keys are for others, and reading would stop this process.
-    pub fn entered(&self) -> bool {
+    pub fn line(&self) -> Option<String> {
         let is_ours = tcgetpgrp(&self.0).is_ok_and(|group| group == getpgrp());
         let mut readable = [PollFd::new(&self.0, PollFlags::IN)];
         let now = Timespec { tv_sec: 0, tv_nsec: 0 };
         if !is_ours || !poll(&mut readable, Some(&now)).is_ok_and(|ready| ready > 0) {
-            return false;
+            return None;
         }
         // A terminal gives a line at a time.
         let mut line = [0; 4096];
         let read = self.0.lock().read(&mut line).unwrap_or(0);
-        line[..read].contains(&b'\n')
+        line[..read].contains(&b'\n').then(|| String::from_utf8_lossy(&line[..read]).into_owned())
     }
 }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `fleet` | builds the fleet of a run from the flags and ssh_config |
 //! | `runner` | the loop: waits for hosts, signals and input, and reports what happens |
+//! | `event_loop` | what the program waits for, in a run and at a prompt |
 //! | `control` | what changes the course of a run: limits, signals, gates |
 //! | `interrupts`, `signals` | what ^C, ^Z, SIGTERM and SIGHUP mean |
 //! | `broadcast`, `input` | standard input, sent to all hosts |
@@ -17,6 +18,7 @@ mod broadcast;
 mod code;
 mod control;
 mod ends;
+mod event_loop;
 pub mod fleet;
 mod gate;
 mod input;
@@ -26,5 +28,19 @@ mod runner;
 mod signals;
 mod silence;
 
-pub use code::{Rule, STOPPED, USAGE};
-pub use runner::Runner;
+pub use code::{Rule, STOPPED, USAGE, code_of_signal};
+pub use event_loop::EventLoop;
+pub use interrupts::OF_PROMPT;
+pub use runner::{Ended, RunError, Runner};
+
+use sshoal::Fleet;
+
+use crate::output::Output;
+use crate::plan::Plan;
+
+/// Does what is planned on all hosts of the fleet.
+pub fn once(fleet: Fleet, plan: &Plan, output: Output<'_>) -> Result<Ended, RunError> {
+    let mut event_loop = EventLoop::new(fleet, &interrupts::OF_RUN)?;
+    let hosts = event_loop.fleet.hosts().to_vec();
+    Runner::start(&mut event_loop, &hosts, plan, output)?.finish()
+}

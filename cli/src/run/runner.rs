@@ -2,31 +2,23 @@
 
 use std::collections::HashMap;
 use std::io::{self, ErrorKind, IsTerminal};
-use std::os::fd::{AsFd, AsRawFd};
 use std::time::{Duration, Instant};
 
-use mio::unix::SourceFd;
-use mio::{Events, Interest, Poll, Token};
 use sshoal::error::Label;
 use sshoal::fleet::{CommandId, HostId, RunId, Timings};
-use sshoal::{Budget, Event, Fleet, Outcome};
+use sshoal::{Event, Outcome};
 
 use super::broadcast::Broadcast;
 use super::code::ExitCode;
 use super::ends::{Stop, end_of};
+use super::event_loop::EventLoop;
 use super::gate::{Gatekeeper, Progress};
 use super::input::Input;
 use super::interrupts::Interrupts;
-use super::keys::Keys;
-use super::signals::Signals;
 use super::silence::Silence;
 use crate::end::End;
 use crate::output::{HostIndex, News, Output};
 use crate::plan::Plan;
-
-const FLEET: Token = Token(0);
-const SIGNALS: Token = Token(1);
-const KEYS: Token = Token(2);
 
 /// How often the progress line changes.
 const TICK: Duration = Duration::from_millis(100);
@@ -34,27 +26,17 @@ const TICK: Duration = Duration::from_millis(100);
 /// How long a cancelled command has to end by SIGTERM.
 pub const STOP_GRACE: Duration = Duration::from_secs(1);
 
-/// What one turn may do. Only signals and the screen wait for its end.
-fn budget() -> Budget {
-    Budget::default().time(Duration::from_millis(5)).events(4096).bytes(1024 * 1024)
-}
-
 /// How a run has ended.
 #[derive(Debug)]
 pub struct Ended {
     pub code: ExitCode,
-    /// Whether the user did not wait for the end.
-    pub has_left: bool,
     /// How the command of each host has ended, in the order of the targets.
     pub labels: Vec<Label>,
 }
 
 /// A run in progress.
 pub struct Runner<'a> {
-    pub(super) fleet: &'a mut Fleet,
-    pub(super) poll: Poll,
-    pub(super) signals: Signals,
-    pub(super) keys: Option<Keys>,
+    pub(super) event_loop: &'a mut EventLoop,
     pub(super) interrupts: Interrupts,
     pub(super) output: Output<'a>,
     /// Whether standard error is a terminal, so that somebody sees the progress.
@@ -104,24 +86,17 @@ pub(super) enum Phase {
 impl<'a> Runner<'a> {
     /// Starts what is planned on these hosts. They are those of the output, in order.
     pub fn start(
-        fleet: &'a mut Fleet,
+        event_loop: &'a mut EventLoop,
         ids: &[HostId],
         plan: &Plan,
         output: Output<'a>,
     ) -> Result<Self, RunError> {
-        let poll = Poll::new()?;
-        let descriptor = fleet.as_fd().as_raw_fd();
-        poll.registry().register(&mut SourceFd(&descriptor), FLEET, Interest::READABLE)?;
-        let signals = Signals::register(poll.registry(), SIGNALS)?;
-        let keys = Keys::register(poll.registry(), KEYS)?;
+        let fleet = &mut event_loop.fleet;
         let input = if plan.sends_stdin { Input::of_stdin(fleet.waker())? } else { None };
         let started = fleet.start(plan.run(ids, input.is_some()))?;
         let (now, is_watched) = (Instant::now(), io::stderr().is_terminal());
         let task = |(host, command)| Task { host, command, state: State::Waiting, stop: None };
         Ok(Self {
-            poll,
-            signals,
-            keys,
             interrupts: Interrupts::new(is_watched && plan.asks_first),
             is_watched,
             output,
@@ -137,23 +112,17 @@ impl<'a> Runner<'a> {
             run: started.run,
             keeps_hosts: plan.keeps_hosts,
             gate: plan.gate.clone().map(Gatekeeper::new),
-            fleet,
+            event_loop,
         })
     }
 
     /// Runs until all commands have ended, or the user leaves.
     pub fn finish(mut self) -> Result<Ended, RunError> {
-        let mut events = Events::with_capacity(8);
         while self.phase == Phase::Going {
-            match self.poll.poll(&mut events, self.timeout()) {
-                Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error.into()),
-                _ => {}
-            }
+            self.event_loop.wait(self.timeout())?;
             self.take_signals();
-            if events.iter().any(|event| event.token() == KEYS) {
-                self.take_keys();
-            }
-            self.fleet.turn(Instant::now(), budget())?;
+            self.take_keys();
+            self.event_loop.turn()?;
             self.take_events();
             self.attend_gate();
             self.feed()?;
@@ -172,16 +141,12 @@ impl<'a> Runner<'a> {
             State::Ended(label) => label,
             State::Waiting | State::Running => Label::Cancelled,
         };
-        Ok(Ended {
-            code: self.code,
-            has_left: self.phase == Phase::Left,
-            labels: self.tasks.iter().map(label).collect(),
-        })
+        Ok(Ended { code: self.code, labels: self.tasks.iter().map(label).collect() })
     }
 
     fn timeout(&self) -> Option<Duration> {
         let times = [
-            self.fleet.next_deadline(),
+            self.event_loop.fleet.next_deadline(),
             self.silence.as_ref().and_then(Silence::next),
             self.input.as_ref().and_then(Broadcast::next),
             self.deadline.map(|(at, _)| at),
@@ -192,7 +157,7 @@ impl<'a> Runner<'a> {
     }
 
     fn take_events(&mut self) {
-        while let Some(event) = self.fleet.next_event() {
+        while let Some(event) = self.event_loop.fleet.next_event() {
             let at = self.began.elapsed();
             let host = match &event {
                 Event::Entered { host, .. }
@@ -200,7 +165,7 @@ impl<'a> Runner<'a> {
                 | Event::Started { host, .. }
                 | Event::Output { host, .. }
                 | Event::Finished { host, .. } => self.by_id.get(host).copied(),
-                Event::BatchDone { batch, tally, left, .. } => {
+                Event::BatchDone { run, batch, tally, left, .. } if *run == self.run => {
                     let (batch, tally, left) = (*batch, *tally, *left);
                     if let Some(gate) = self.gate.as_mut().filter(|_| left > 0) {
                         gate.reach(Progress { batch: batch + 1, tally, left });
@@ -208,6 +173,7 @@ impl<'a> Runner<'a> {
                     self.report(News::BatchDone { batch, left });
                     continue;
                 }
+                // At a prompt, earlier runs may end whose end the user has not waited for.
                 Event::RunDone { run, .. } if *run == self.run => {
                     self.phase = Phase::Over;
                     return;
@@ -261,7 +227,7 @@ impl<'a> Runner<'a> {
         let id = task.host;
         if !self.keeps_hosts {
             // Nothing else is run on this host, so its connection is not needed any more.
-            self.fleet.remove_host(id);
+            self.event_loop.fleet.remove_host(id);
         }
         self.conclude(host, &end, timings);
     }

@@ -11,8 +11,9 @@ use super::interrupts;
 pub struct Signals(Source);
 
 impl Signals {
-    pub fn register(registry: &Registry, token: Token) -> io::Result<Self> {
-        let mut source = Source::new(interrupts::to_handle())?;
+    /// Handles those of these signals that are not ignored.
+    pub fn register(registry: &Registry, token: Token, signals: &[i32]) -> io::Result<Self> {
+        let mut source = Source::new(interrupts::to_handle(signals))?;
         registry.register(&mut source, token, Interest::READABLE)?;
         Ok(Self(source))
     }

@@ -111,6 +111,13 @@ impl Sources {
         Ok(selection)
     }
 
+    /// Selects what one argument of `-w` says.
+    pub fn set(&self, text: &str) -> Result<Selection, Error> {
+        let mut selecting = Selecting::new(self);
+        selecting.include(text, Style::Argument)?;
+        selecting.finish()
+    }
+
     fn target(&self, name: &str) -> Result<Target, Error> {
         let spec: HostSpec = name.parse().map_err(Error::new)?;
         let known = self.inventory.hosts.get(spec.host());

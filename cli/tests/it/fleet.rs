@@ -9,6 +9,7 @@ use hostsim::Sim;
 use nix::sys::resource::{UsageWho, getrusage};
 
 use super::support::program::PROGRAM;
+use super::support::screen::Terminal;
 use super::support::{Done, Program, eventually};
 
 const HOSTS: usize = 1000;
@@ -161,4 +162,21 @@ fn a_thousand_new_hosts_are_one_message_and_one_scan() {
     assert!(done.err.contains("1000 hosts: 1000 new keys are now in"), "{}", done.err);
     assert!(begun.elapsed().as_secs() < 30, "{:?}", begun.elapsed());
     assert_eq!(lines(), HOSTS);
+}
+
+#[test]
+fn a_thousand_connected_hosts_answer_the_next_command_at_once() {
+    let fleet = Fleet::start(&[]);
+    let program = fleet.program(&["--hostfile", &fleet.path("hosts"), "-b"]);
+    let mut terminal = Terminal::start(program, 100, 40);
+    terminal.await_end("1000 hosts>");
+    terminal.press("echo cold\r");
+    terminal.await_text("1000 hosts: 1000 ok, 0 failed");
+    terminal.await_end("1000 hosts>");
+    let begun = std::time::Instant::now();
+    terminal.press("echo warm\r");
+    terminal.await_text("\nwarm");
+    eprintln!("1,000 connected hosts have answered after {:?}", begun.elapsed());
+    assert!(begun.elapsed().as_secs() < 5, "{:?}", begun.elapsed());
+    assert_eq!(fleet.sim.stats().expect("stats").connections, HOSTS as u64);
 }

@@ -15,6 +15,7 @@ mod input;
 mod looks;
 mod manual;
 mod pdsh;
+mod prompt;
 mod runs;
 mod safety;
 mod signals;

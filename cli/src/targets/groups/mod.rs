@@ -63,6 +63,11 @@ impl Groups {
         Ok(())
     }
 
+    /// Adds groups, or replaces those of the same source.
+    pub fn put(&mut self, source: &str, groups: impl IntoIterator<Item = (String, String)>) {
+        self.sources.insert(source.to_owned(), Source::Table(groups.into_iter().collect()));
+    }
+
     /// Changes the source of groups that name none.
     pub fn set_default(&mut self, name: &str) -> Result<(), Error> {
         self.source(name)?;

@@ -1,0 +1,80 @@
+//! Lines that a user types, with editing and a history.
+
+use std::path::Path;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+
+use rustyline::config::Behavior;
+use rustyline::error::ReadlineError;
+use rustyline::history::FileHistory;
+use rustyline::{Config, Editor as LineEditor};
+use sshoal::fleet::FleetWaker;
+
+use crate::history;
+
+/// How many lines the history has.
+const REMEMBERED: usize = 1000;
+
+/// A line editor on the terminal. A thread waits for keys, so that hosts are attended meanwhile.
+pub struct Editor {
+    prompts: Sender<String>,
+    pub typed: Receiver<Typed>,
+}
+
+/// What a user did at the prompt.
+#[derive(Debug)]
+pub enum Typed {
+    Line(String),
+    /// ^C.
+    Interrupt,
+    /// ^D, or the terminal cannot be used.
+    End(Option<String>),
+}
+
+impl Editor {
+    /// `waker` is woken when something was typed.
+    pub fn start(waker: FleetWaker) -> Self {
+        let (prompts, asked) = channel::<String>();
+        let (answers, typed) = channel();
+        thread::spawn(move || {
+            let file = history::of_prompts().inspect_err(|error| log::warn!("no history: {error}")).ok();
+            for prompt in asked {
+                let answer = match read(&prompt, file.as_deref()) {
+                    Ok(line) => Typed::Line(line),
+                    Err(ReadlineError::Interrupted | ReadlineError::Signal(_)) => Typed::Interrupt,
+                    Err(ReadlineError::Eof) => Typed::End(None),
+                    Err(error) => Typed::End(Some(error.to_string())),
+                };
+                if answers.send(answer).is_err() || waker.wake().is_err() {
+                    return;
+                }
+            }
+        });
+        Self { prompts, typed }
+    }
+
+    /// Asks for a line, which arrives at `typed`.
+    pub fn ask(&self, prompt: String) {
+        // If the thread has ended, that is known at `typed`.
+        let _ = self.prompts.send(prompt);
+    }
+}
+
+/// Reads a line. Each has an editor of its own, because an editor handles SIGINT for as long as it
+/// lives, and because it then knows what was typed at other prompts.
+fn read(prompt: &str, history: Option<&Path>) -> rustyline::Result<String> {
+    let config = Config::builder().max_history_size(REMEMBERED)?.history_ignore_space(true);
+    // Standard output may be a pipe.
+    let config = config.auto_add_history(true).behavior(Behavior::PreferTerm).build();
+    let lines = FileHistory::with_config(&config);
+    let mut editor = LineEditor::<(), _>::with_history(config, lines)?;
+    if let Some(file) = history {
+        // There is none before the first line.
+        let _ = editor.load_history(file);
+    }
+    let line = editor.readline(prompt)?;
+    if let Some(Err(error)) = history.map(|file| editor.append_history(file)) {
+        log::warn!("the line is not in the history: {error}");
+    }
+    Ok(line)
+}
