@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::support::program::PROGRAM;
 use super::support::screen::Terminal;
+use super::support::sshd::Sshd;
 use super::support::user::TestUser;
 use super::support::{Site, eventually};
 
@@ -135,6 +136,20 @@ fn enter_shows_how_far_a_command_is() {
     terminal.await_text("web1: done");
     terminal.await_end("\n1 host>");
     assert!(!terminal.text().contains("web1: meanwhile"), "{}", terminal.text());
+}
+
+#[test]
+fn hosts_are_attended_while_a_line_is_typed() {
+    // This server gives up clients that do not answer for 2 s.
+    let builder = Sshd::builder().option("ClientAliveInterval 1").option("ClientAliveCountMax 1");
+    let site = Site::with(builder, 2);
+    let mut terminal = opened(&site, "web[1-2]");
+    type_line(&mut terminal, "echo before", "2 hosts: 2 ok, 0 failed");
+    terminal.await_end("\n2 hosts>");
+    std::thread::sleep(Duration::from_secs(5));
+    type_line(&mut terminal, "echo after", "web1: after");
+    terminal.await_text("web2: after");
+    assert_eq!(site.sshd.count(LOGIN), 2, "{}", site.sshd.log());
 }
 
 #[test]
