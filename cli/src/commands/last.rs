@@ -25,13 +25,9 @@ pub fn run(args: &LastArgs) -> Result<u8, Box<dyn Error>> {
         }
         return Ok(u8::from(names.is_empty()));
     }
-    writeln!(
-        out,
-        "{} ago on {} hosts: {}",
-        rounded(age.as_secs()),
-        record.hosts.len(),
-        sanitise(&record.command)
-    )?;
+    let (age, count) = (rounded(age.as_secs()), record.hosts.len());
+    let hosts = if count == 1 { "host" } else { "hosts" };
+    writeln!(out, "{age} ago on {count} {hosts}: {}", sanitise(&record.command))?;
     let mut by_end: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for host in &record.hosts {
         by_end.entry(&host.end).or_default().push(&host.name);

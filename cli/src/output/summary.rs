@@ -126,7 +126,10 @@ impl<'a> Summary<'a> {
         let others = others.iter().filter(|(count, _)| *count > 0);
         let others: String = others.map(|(count, what)| format!(", {count} {what}")).collect();
         if let Some(rerun) = self.rerun.as_ref().filter(|_| ok < total) {
-            screen.text(StdStream::Stderr, &format!("sshoal: to run it again on the others: {rerun}\n"))?;
+            screen.text(
+                StdStream::Stderr,
+                &format!("sshoal: to run it again on those that failed: {rerun}\n"),
+            )?;
         }
         screen.text(StdStream::Stderr, &format!("sshoal: {}\n", self.times(at)))?;
         let hosts = if total == 1 { "host" } else { "hosts" };

@@ -215,7 +215,7 @@ fn what_is_typed_is_remembered_for_the_user_alone() {
     terminal.press("\x1b[A\r");
     terminal.await_text("web1: 42");
     let last = site.bare().args(["last"]).run();
-    assert!(last.out.contains(" ago on 1 hosts: echo $((40 + 2))"), "{last:?}");
+    assert!(last.out.contains(" ago on 1 host: echo $((40 + 2))"), "{last:?}");
 }
 
 #[test]

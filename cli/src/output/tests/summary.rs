@@ -42,7 +42,7 @@ fn failures_are_folded_with_what_to_do() {
         sshoal: h14,h15 (2): host key 7 not on record\n\
         sshoal: h16,h17,h18,h19 (4): 2 other texts of this kind (--json has them all)\n\
         \x20   Run `sshoal keyscan` to record the keys.\n\
-        sshoal: to run it again on the others: sshoal --last=failed uptime\n\
+        sshoal: to run it again on those that failed: sshoal --last=failed uptime\n\
         sshoal: 2.5 s; half of the hosts ended within 0.1 s, 95 % within 0.3 s\n\
         30 hosts: 3 ok, 23 failed, 1 cancelled, 3 not ended\n";
     assert_eq!(err, expected);
