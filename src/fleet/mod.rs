@@ -20,6 +20,7 @@ pub(super) mod events;
 mod hosts;
 mod key_report;
 mod library;
+mod members;
 mod metrics;
 mod output;
 mod password_guard;

@@ -14,12 +14,13 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use mio::Waker;
 
+use super::members::Members;
 use crate::credential::UserPassword;
 use crate::limits;
 use crate::session::{Permission, TrialEnd, TrialOf};
@@ -40,7 +41,8 @@ pub(super) struct SharedTrials(Arc<Mutex<Trials>>);
 
 #[derive(Debug, Default)]
 struct Trials {
-    fleets: Vec<Member>,
+    /// Each takes the answers for its hosts.
+    fleets: Members<(Asker, Permission)>,
     numbers: HashMap<UserPassword, usize>,
     /// The passwords, by number.
     passwords: Vec<Standing>,
@@ -49,14 +51,6 @@ struct Trials {
     /// The passwords with a line.
     contested: BTreeSet<usize>,
     tickets: u64,
-}
-
-/// A fleet that takes part.
-#[derive(Debug)]
-struct Member {
-    answers: VecDeque<(Asker, Permission)>,
-    /// Wakes the fleet. `None` if no other fleet takes part.
-    waker: Option<Arc<Waker>>,
 }
 
 /// An asker of any fleet, by the number of the fleet.
@@ -116,8 +110,8 @@ impl SharedTrials {
     /// Lets a fleet take part. `waker` wakes the fleet when there are answers for it.
     pub(super) fn join(&self, waker: Option<Arc<Waker>>) -> PasswordGuard {
         let mut trials = self.lock();
-        trials.fleets.push(Member { answers: VecDeque::new(), waker });
-        PasswordGuard { trials: self.clone(), fleet: trials.fleets.len() - 1, has_asked: false }
+        let fleet = trials.fleets.join(waker);
+        PasswordGuard { trials: self.clone(), fleet, has_asked: false }
     }
 
     fn lock(&self) -> MutexGuard<'_, Trials> {
@@ -163,11 +157,11 @@ impl PasswordGuard {
     }
 
     pub(super) fn next_answer(&mut self) -> Option<(Asker, Permission)> {
-        self.in_use()?.fleets[self.fleet].answers.pop_front()
+        self.in_use()?.fleets.take(self.fleet)
     }
 
     pub(super) fn has_answers(&self) -> bool {
-        self.in_use().is_some_and(|trials| !trials.fleets[self.fleet].answers.is_empty())
+        self.in_use().is_some_and(|trials| trials.fleets.has_news(self.fleet))
     }
 }
 
@@ -208,7 +202,7 @@ impl Trials {
     /// Removes an asker, and returns the number of its password.
     fn remove(&mut self, asker: FleetAsker) -> Option<usize> {
         let Place { password: number, ticket } = self.askers.remove(&asker)?;
-        self.fleets[asker.0].answers.retain(|(other, _)| *other != asker.1);
+        self.fleets.withdraw(asker.0, |(other, _)| *other == asker.1);
         let password = &mut self.passwords[number];
         password.line.remove(&ticket);
         password.trials.retain(|(other, _)| *other != asker);
@@ -216,16 +210,12 @@ impl Trials {
     }
 
     fn leave(&mut self, fleet: usize) {
-        self.fleets[fleet].waker = None;
         let left: Vec<FleetAsker> = self.askers.keys().filter(|(of, _)| *of == fleet).copied().collect();
         for asker in left {
             self.remove(asker);
         }
-        self.fleets[fleet].answers.clear();
-        // The others begin their trials when they look next: there is no time here.
-        for member in &self.fleets {
-            member.wake();
-        }
+        // The others begin their trials: there is no time here.
+        self.fleets.leave(fleet);
     }
 
     /// Answers those in the line of a password, as far as its standing allows.
@@ -247,27 +237,12 @@ impl Trials {
             } else {
                 self.askers.remove(&asker);
             }
-            let member = &mut self.fleets[asker.0];
-            // The fleet takes all its answers when it is woken.
-            if member.answers.is_empty() {
-                member.wake();
-            }
-            member.answers.push_back((asker.1, permission));
+            self.fleets.send(asker.0, (asker.1, permission));
         }
         if password.line.is_empty() {
             self.contested.remove(&number);
         } else {
             self.contested.insert(number);
-        }
-    }
-}
-
-impl Member {
-    fn wake(&self) {
-        if let Some(waker) = &self.waker
-            && let Err(error) = waker.wake()
-        {
-            log::error!("cannot wake a fleet that waits to send a password: {error}");
         }
     }
 }

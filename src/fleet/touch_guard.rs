@@ -14,13 +14,14 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use mio::Waker;
 
+use super::members::Members;
 use crate::agent::limits;
 
 /// One fleet's part in the turns.
@@ -39,20 +40,12 @@ pub(super) struct SharedTurns(Arc<Mutex<Turns>>);
 
 #[derive(Debug, Default)]
 struct Turns {
-    fleets: Vec<Member>,
+    /// Each takes the slots of its hosts whose turns have begun.
+    fleets: Members<usize>,
     agents: HashMap<Arc<Path>, Line>,
     /// The hosts that have a turn or wait for one.
     askers: HashMap<Asker, Place>,
     tickets: u64,
-}
-
-/// A fleet that takes part.
-#[derive(Debug)]
-struct Member {
-    /// The slots of the hosts whose turns have begun.
-    begun: VecDeque<usize>,
-    /// Wakes the fleet. `None` if no other fleet takes part.
-    waker: Option<Arc<Waker>>,
 }
 
 /// A host, by the number of its fleet and by its slot.
@@ -128,8 +121,8 @@ impl SharedTurns {
     /// Lets a fleet take part. `waker` wakes the fleet when turns of its hosts have begun.
     pub(super) fn join(&self, waker: Option<Arc<Waker>>) -> TouchGuard {
         let mut turns = self.lock();
-        turns.fleets.push(Member { begun: VecDeque::new(), waker });
-        TouchGuard { turns: self.clone(), fleet: turns.fleets.len() - 1, has_asked: false }
+        let fleet = turns.fleets.join(waker);
+        TouchGuard { turns: self.clone(), fleet, has_asked: false }
     }
 
     fn lock(&self) -> MutexGuard<'_, Turns> {
@@ -153,7 +146,7 @@ impl TouchGuard {
         turns.queue(asker, &need, now);
         let may_dial = turns.agents.get(&need.agent).is_some_and(|line| line.has_turn(asker));
         if may_dial {
-            turns.fleets[self.fleet].begun.retain(|slot| *slot != need.slot);
+            turns.fleets.withdraw(self.fleet, |slot| *slot == need.slot);
         }
         may_dial
     }
@@ -208,11 +201,11 @@ impl TouchGuard {
 
     /// The slot of a host whose turn has begun.
     pub(super) fn next_begun(&mut self) -> Option<usize> {
-        self.in_use()?.fleets[self.fleet].begun.pop_front()
+        self.in_use()?.fleets.take(self.fleet)
     }
 
     pub(super) fn has_begun(&self) -> bool {
-        self.in_use().is_some_and(|turns| !turns.fleets[self.fleet].begun.is_empty())
+        self.in_use().is_some_and(|turns| turns.fleets.has_news(self.fleet))
     }
 }
 
@@ -266,7 +259,7 @@ impl Turns {
     /// Removes a host, and returns its agent.
     fn remove(&mut self, asker: Asker) -> Option<Arc<Path>> {
         let Place { agent, ticket } = self.askers.remove(&asker)?;
-        self.fleets[asker.0].begun.retain(|slot| *slot != asker.1);
+        self.fleets.withdraw(asker.0, |slot| *slot == asker.1);
         let line = self.agents.get_mut(&agent)?;
         line.waiting.remove(&ticket);
         line.turns.retain(|(other, _)| *other != asker);
@@ -275,15 +268,12 @@ impl Turns {
     }
 
     fn leave(&mut self, fleet: usize) {
-        self.fleets[fleet].waker = None;
         let left: Vec<Asker> = self.askers.keys().filter(|(of, _)| *of == fleet).copied().collect();
         for asker in left {
             self.remove(asker);
         }
-        // The others begin their turns when they look next: there is no time here.
-        for member in &self.fleets {
-            member.wake();
-        }
+        // The others begin their turns: there is no time here.
+        self.fleets.leave(fleet);
     }
 
     /// Begins the next turn, if it is due.
@@ -292,22 +282,7 @@ impl Turns {
         while line.next_at(now).is_some_and(|at| at <= now) {
             let Some((_, asker)) = line.waiting.pop_first() else { break };
             line.turns.push((asker, now));
-            let member = &mut self.fleets[asker.0];
-            // The fleet takes all of them when it is woken.
-            if member.begun.is_empty() {
-                member.wake();
-            }
-            member.begun.push_back(asker.1);
-        }
-    }
-}
-
-impl Member {
-    fn wake(&self) {
-        if let Some(waker) = &self.waker
-            && let Err(error) = waker.wake()
-        {
-            log::error!("cannot wake a fleet that waits for a touch of a security key: {error}");
+            self.fleets.send(asker.0, asker.1);
         }
     }
 }
