@@ -10,7 +10,7 @@ use super::library::LibraryFacts;
 use super::ssh_file::ResolvedHost;
 use crate::command::{Program, Pty};
 use crate::error::AuthMethod;
-use crate::hostkey::{HostKeyPolicy, default_files, glob_matches};
+use crate::hostkey::{HostKeyPolicy, glob_matches};
 use crate::limits;
 use crate::link::algorithms::AlgorithmKind;
 use crate::link::engine;
@@ -88,10 +88,7 @@ impl Conversion<'_> {
     fn host_keys(&mut self, allows_no_checking: bool) {
         let SshSettings { user_known_hosts, global_known_hosts, strict_host_key_checking, .. } =
             self.settings;
-        let defaults = default_files(Some(&self.context.home));
-        let (own, system) = defaults.split_at(2);
-        let own = user_known_hosts.as_ref().map_or(own, |files| &files.value);
-        let system = global_known_hosts.as_ref().map_or(system, |files| &files.value);
+        let (own, system) = self.settings.known_hosts_files(&self.context.home);
         let recorded = || own.first().map_or(Path::new("/dev/null"), |file| file).to_owned();
         let policy = match strict_host_key_checking.as_deref() {
             Some(StrictHostKeys::AcceptNew) => Some(HostKeyPolicy::accept_new(recorded())),
@@ -101,7 +98,7 @@ impl Conversion<'_> {
             Some(StrictHostKeys::Yes | StrictHostKeys::Ask | StrictHostKeys::Off) | None => None,
         };
         let is_changed = user_known_hosts.is_some() || global_known_hosts.is_some();
-        let known_hosts = is_changed.then(|| [own, system].concat());
+        let known_hosts = is_changed.then(|| [&*own, &*system].concat());
         let revoked = value(&self.settings.revoked_host_keys);
         let hash_names = value(&self.settings.hash_known_hosts);
         *self.config.verification() = HostKeySettings { policy, known_hosts, revoked, hash_names };

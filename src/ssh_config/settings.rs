@@ -1,6 +1,6 @@
 //! The settings of a destination, and the keywords that make them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::source::{Ignored, SettingSource, Sourced};
@@ -10,6 +10,7 @@ use super::types::{
 };
 use super::value::{self, Args};
 use crate::host::AddressFamily;
+use crate::hostkey::default_files;
 
 /// Declares the settings of which the first value wins. Each has a keyword, a variant, a field, and
 /// the parser of its arguments.
@@ -173,6 +174,30 @@ settings! {
     "user" User user: String = value::text;
     /// `UserKnownHostsFile`; empty for `none`.
     "userknownhostsfile" UserKnownHosts user_known_hosts: Vec<PathBuf> = value::files;
+}
+
+impl SshSettings {
+    /// The known_hosts files of the user, and those of the system. Where no line names any, they
+    /// are those that OpenSSH reads by default, the user's below `home`.
+    ///
+    /// ```
+    /// # use std::path::Path;
+    /// # use sshoal::ssh_config::{LocalContext, SshConfig, SshDestination};
+    /// let context = LocalContext::fixed("me", 1000, "/home/me", "here");
+    /// let config = SshConfig::parse("UserKnownHostsFile ~/known", "config", context)?;
+    /// let settings = config.resolver().resolve(&SshDestination::new("web1"))?;
+    ///
+    /// let (own, system) = settings.known_hosts_files(Path::new("/home/me"));
+    /// assert_eq!(own, [Path::new("/home/me/known")]);
+    /// assert_eq!(system[0], Path::new("/etc/ssh/ssh_known_hosts"));
+    /// # Ok::<(), sshoal::ssh_config::SshConfigError>(())
+    /// ```
+    pub fn known_hosts_files(&self, home: &Path) -> (Vec<PathBuf>, Vec<PathBuf>) {
+        let mut own = default_files(Some(home));
+        let system = own.split_off(2);
+        let named = |files: &Option<Sourced<Vec<PathBuf>>>| files.as_deref().cloned();
+        (named(&self.user_known_hosts).unwrap_or(own), named(&self.global_known_hosts).unwrap_or(system))
+    }
 }
 
 /// What a line of a block does.

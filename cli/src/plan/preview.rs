@@ -1,6 +1,7 @@
 //! `--dry-run`: what would be done.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::error::Error;
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -65,19 +66,15 @@ impl Files {
         port: u16,
         context: &LocalContext,
     ) -> Result<bool, Box<dyn Error>> {
-        let home = context.home.join(".ssh");
-        let user = settings.user_known_hosts.as_deref().cloned();
-        let global = settings.global_known_hosts.as_deref().cloned();
-        let mut paths =
-            user.unwrap_or_else(|| ["known_hosts", "known_hosts2"].map(|name| home.join(name)).into());
-        paths.extend(global.unwrap_or_else(|| {
-            ["/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2"].map(PathBuf::from).into()
-        }));
-        if !self.0.contains_key(&paths) {
-            let known = KnownHosts::load(&paths)?;
-            self.0.insert(paths.clone(), known);
-        }
-        let Some(known) = self.0.get(&paths) else { return Ok(false) };
+        let (mut paths, system) = settings.known_hosts_files(&context.home);
+        paths.extend(system);
+        let known = match self.0.entry(paths) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(place) => {
+                let known = KnownHosts::load(place.key())?;
+                place.insert(known)
+            }
+        };
         let (name, port) = match &settings.host_key_alias {
             Some(alias) => (alias.as_str(), 22),
             None => (settings.host_name.as_str(), port),
