@@ -27,7 +27,7 @@ pub fn run(args: &DemoArgs) -> Result<u8, Box<dyn Error>> {
     let sim = sim.spawn(Command::new(std::env::current_exe()?))?;
     let names = names(&sim, args);
     let labels = (1..=args.hosts).map(|number| format!("node{number:04}"));
-    let hosts = Hosts::new(labels, &|labels: &[&str]| targets::fold(labels));
+    let hosts = Hosts::new(labels, &targets::fold_labels);
     let plan = Plan::new(texts(args), &args.running);
     let options = args.output.options("release".to_owned());
     let output = Output::new(&options, &hosts, args.output.screen(), SystemTime::now())?;

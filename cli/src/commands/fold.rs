@@ -11,10 +11,10 @@ use crate::targets;
 
 /// Reads standard input to its end.
 pub fn run(args: &FoldArgs) -> Result<u8, Box<dyn Error>> {
-    let folded = |labels: &[&str]| targets::fold(labels);
     let mut screen = args.folding.screen();
     let input = &mut io::stdin().lock();
-    let unlabelled = fold(input, &args.separator, &args.folding.options(), &folded, &mut screen)?;
+    let unlabelled =
+        fold(input, &args.separator, &args.folding.options(), &targets::fold_labels, &mut screen)?;
     if unlabelled.count > 0 {
         let first = sanitise(&unlabelled.first);
         eprintln!("sshoal: {} lines have no host in front and were left out, as {first:?}", unlabelled.count);

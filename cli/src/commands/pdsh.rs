@@ -40,8 +40,7 @@ pub fn run(args: &PdshArgs) -> Result<u8, Box<dyn Error>> {
         retry: None,
     };
     let fleet = fleet::build(&targets, &connection, &pace, &config, &Secrets::default())?;
-    let folded = |labels: &[&str]| targets::fold(labels);
-    let hosts = Hosts::new(names(), &folded);
+    let hosts = Hosts::new(names(), &targets::fold_labels);
     let options = Options { label: !args.no_label, quiet: true, ..Options::default() };
     let screen = Screen::of_process(anstream::ColorChoice::Auto);
     let output = Output::new(&options, &hosts, screen, SystemTime::now())?;
@@ -76,8 +75,7 @@ pub fn run_dshbak(args: &DshbakArgs) -> Result<u8, Box<dyn Error>> {
         outdir: args.folder.clone(),
         ..Options::default()
     };
-    let folded = |labels: &[&str]| targets::fold(labels);
     let mut screen = Screen::of_process(anstream::ColorChoice::Never);
-    fold(&mut io::stdin().lock(), ": ", &options, &folded, &mut screen)?;
+    fold(&mut io::stdin().lock(), ": ", &options, &targets::fold_labels, &mut screen)?;
     Ok(0)
 }

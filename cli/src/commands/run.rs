@@ -14,7 +14,7 @@ use crate::output::{Hosts, Output};
 use crate::plan::{self, Plan, Texts, preview, script};
 use crate::prompt;
 use crate::run::{self, fleet};
-use crate::targets::{self, Places, Selection, Sources, Target, TargetArgs};
+use crate::targets::{Places, Selection, Sources, Target, TargetArgs, fold_labels};
 
 /// Runs a command on all hosts.
 pub fn run(args: &RunArgs) -> Result<u8, Box<dyn Error>> {
@@ -35,8 +35,7 @@ pub fn run_script(args: &ScriptArgs) -> Result<u8, Box<dyn Error>> {
 fn task(args: &TaskArgs, text: Vec<u8>, given_input: Option<Vec<u8>>) -> Result<u8, Box<dyn Error>> {
     let config = args.connection.ssh_config()?;
     let Selection { targets, used_stdin, .. } = select(&args.targets, args.last, &config)?;
-    let fold = |labels: &[&str]| targets::fold(labels);
-    let hosts = Hosts::new(targets.iter().map(|target| target.name.clone()), &fold);
+    let hosts = Hosts::new(targets.iter().map(|target| target.name.clone()), &fold_labels);
     let shown = String::from_utf8_lossy(&text).into_owned();
     let texts = Texts::new(text, &args.running, &targets)?;
     if args.safety.dry_run {
@@ -67,9 +66,21 @@ pub fn select(
     last: Option<Which>,
     config: &SshConfig,
 ) -> Result<Selection, Box<dyn Error>> {
-    let mut selection = match last {
-        Some(_) if !args.selects() => Selection::default(),
-        _ => Sources::load(args, Places::current(), Some(config))?.select(args)?,
+    let load = || Sources::load(args, Places::current(), Some(config));
+    // The hosts of the last run alone need no sources.
+    let sources = (last.is_none() || args.selects()).then(load).transpose()?;
+    select_from(sources.as_ref(), args, last)
+}
+
+/// The hosts that the flags name, from sources that are loaded.
+pub fn select_from(
+    sources: Option<&Sources>,
+    args: &TargetArgs,
+    last: Option<Which>,
+) -> Result<Selection, Box<dyn Error>> {
+    let mut selection = match sources {
+        Some(sources) if last.is_none() || args.selects() => sources.select(args)?,
+        _ => Selection::default(),
     };
     if let Some(which) = last {
         let of_last = history::last(0)?.targets(which);

@@ -30,13 +30,13 @@ use self::editor::{Editor, Typed};
 use self::terminal::Terminal;
 use self::words::{Change, Line};
 use crate::args::{Confirm, OutputArgs, Secrets, TaskArgs};
-use crate::commands::run::select;
+use crate::commands::run::select_from;
 use crate::confirm;
 use crate::history::{self, Record};
 use crate::output::{Hosts, Output};
 use crate::plan::{Gate, Plan, Texts, preview};
 use crate::run::{self, EventLoop, OF_PROMPT, RunError, Runner};
-use crate::targets::{Places, Sources, fold};
+use crate::targets::{Places, Sources, fold, fold_labels};
 
 /// Takes commands until the user leaves. The exit code is that of the last command.
 pub fn run(args: &TaskArgs) -> Result<u8, Box<dyn Error>> {
@@ -46,10 +46,10 @@ pub fn run(args: &TaskArgs) -> Result<u8, Box<dyn Error>> {
             .into());
     }
     let config = args.connection.ssh_config()?;
-    let targets = select(&args.targets, args.last, &config)?.targets;
+    let sources = Sources::load(&args.targets, Places::current(), Some(&config))?;
+    let targets = select_from(Some(&sources), &args.targets, args.last)?.targets;
     let secrets = args.secrets.ask()?;
     let fleet = run::fleet::build(&targets, &args.connection, &args.running.pace, &config, &secrets)?;
-    let sources = Sources::load(&args.targets, Places::current(), Some(&config))?;
     let terminal = Terminal::of_stdin()?;
     let event_loop = EventLoop::new(fleet, &OF_PROMPT)?;
     let editor = Editor::start(event_loop.fleet.waker());
@@ -223,8 +223,7 @@ impl Prompt<'_> {
     fn run(&mut self, command: &str) -> Result<Flow, Box<dyn Error>> {
         let TaskArgs { running, safety, .. } = self.args;
         let targets = self.choice.targets();
-        let fold = |labels: &[&str]| fold(labels);
-        let hosts = Hosts::new(targets.iter().map(|target| target.name.clone()), &fold);
+        let hosts = Hosts::new(targets.iter().map(|target| target.name.clone()), &fold_labels);
         let texts = Texts::new(command.into(), running, &targets)?;
         if safety.dry_run {
             preview::print(&targets, &texts, self.args, &self.config)?;

@@ -21,7 +21,7 @@ mod regroup;
 mod select;
 
 pub use args::TargetArgs;
-pub use fold::{Folded, fold};
+pub use fold::{Folded, fold, fold_labels};
 pub use language::positions;
 pub use places::Places;
 pub use regroup::regroup;

@@ -19,6 +19,11 @@ pub fn fold<S: AsRef<str>>(names: impl IntoIterator<Item = S>) -> String {
     Folded::new(names).to_string()
 }
 
+/// [`fold`] for labels, as output takes it.
+pub fn fold_labels(labels: &[&str]) -> String {
+    fold(labels)
+}
+
 /// Names, of which those that differ in numbers only are together.
 pub struct Folded {
     /// Sorted by pattern. A name without a number is a block without dimensions.
