@@ -1,7 +1,7 @@
 //! Folds what other programs print: `sshoal fold`, as `dshbak -c` and `clubak` do.
 
 use std::collections::HashMap;
-use std::io::{self, BufRead, Read};
+use std::io::{self, BufRead, Read as _};
 use std::time::Duration;
 
 use memchr::memmem;
@@ -139,17 +139,10 @@ fn replay(
     view: &mut dyn Report,
     screen: &mut Screen<'_>,
 ) -> io::Result<()> {
-    let mut bytes = vec![0; 64 * 1024];
     for host in 0..hosts.len() {
-        let mut content = gathered.store().content(gathered.position(host, StdStream::Stdout));
-        loop {
-            let read = content.read(&mut bytes)?;
-            if read == 0 {
-                break;
-            }
-            let news = News::Output { host, stream: StdStream::Stdout, bytes: &bytes[..read] };
-            view.report(news, Duration::ZERO, screen)?;
-        }
+        gathered.pieces(gathered.position(host, StdStream::Stdout), &mut |bytes| {
+            view.report(News::Output { host, stream: StdStream::Stdout, bytes }, Duration::ZERO, screen)
+        })?;
         let news = News::Ended { host, end: &End::Exited(0), timings: Timings::default() };
         view.report(news, Duration::ZERO, screen)?;
     }

@@ -149,16 +149,22 @@ impl Gathered {
         self
     }
 
-    /// Passes on the lines of an output.
-    pub fn lines(&self, at: Position, take: &mut dyn FnMut(Piece<'_>) -> io::Result<()>) -> io::Result<()> {
-        let mut content = self.store.content(at);
-        let (mut lines, mut bytes) = (Lines::new(), vec![0; 64 * 1024]);
+    /// Passes on an output in pieces, which begin and end anywhere in a line.
+    pub fn pieces(&self, at: Position, take: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
+        let (mut content, mut bytes) = (self.store.content(at), vec![0; 64 * 1024]);
         loop {
             match content.read(&mut bytes)? {
-                0 => return lines.finish(0, StdStream::Stdout, take),
-                read => lines.push(0, StdStream::Stdout, &bytes[..read], take)?,
+                0 => return Ok(()),
+                read => take(&bytes[..read])?,
             }
         }
+    }
+
+    /// Passes on the lines of an output.
+    pub fn lines(&self, at: Position, take: &mut dyn FnMut(Piece<'_>) -> io::Result<()>) -> io::Result<()> {
+        let mut lines = Lines::new();
+        self.pieces(at, &mut |bytes| lines.push(0, StdStream::Stdout, bytes, take))?;
+        lines.finish(0, StdStream::Stdout, take)
     }
 
     fn host_mut(&mut self, host: HostIndex) -> &mut Kept {

@@ -1,6 +1,6 @@
 //! `host: line`, one host after the other: `-L`.
 
-use std::io::{self, Read};
+use std::io;
 use std::time::Duration;
 
 use sshoal::StdStream;
@@ -68,17 +68,11 @@ impl<'a> Ordered<'a> {
 
     /// Writes what is kept of a host; more may follow. The order of its two streams is not kept.
     fn write_kept(&mut self, host: HostIndex, screen: &mut Screen<'_>) -> io::Result<()> {
-        let mut bytes = vec![0; 64 * 1024];
-        for stream in [StdStream::Stdout, StdStream::Stderr] {
-            let mut content = self.kept.store().content(self.kept.position(host, stream));
-            loop {
-                match content.read(&mut bytes)? {
-                    0 => break,
-                    read => self.stream.output(host, stream, &bytes[..read], screen)?,
-                }
-            }
-        }
-        Ok(())
+        let Self { kept, stream: written, .. } = self;
+        [StdStream::Stdout, StdStream::Stderr].into_iter().try_for_each(|stream| {
+            let at = kept.position(host, stream);
+            kept.pieces(at, &mut |bytes| written.output(host, stream, bytes, screen))
+        })
     }
 
     /// Writes what is left when the run is over.
