@@ -23,6 +23,8 @@ pub mod output;
 mod proxy_command;
 mod reactor;
 mod session;
+#[allow(dead_code, unused_imports)]
+mod sftp;
 pub mod ssh_config;
 mod stage;
 mod text;

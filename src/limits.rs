@@ -2,10 +2,12 @@
 //! event loop. A visit is one step of one host's session within a turn.
 
 mod rekeys;
+mod transfers;
 
 use std::time::Duration;
 
 pub use rekeys::*;
+pub use transfers::*;
 
 /// Default number of hosts that may be connecting or starting a command at the same time
 /// (parallel-ssh: `pool_size=100`).
