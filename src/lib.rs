@@ -28,6 +28,8 @@ mod sftp;
 pub mod ssh_config;
 mod stage;
 mod text;
+#[allow(dead_code, unused_imports)]
+pub mod transfer;
 
 pub use client::api::ParallelClient;
 pub use client::join::JoinOptions;

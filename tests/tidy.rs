@@ -211,7 +211,7 @@ fn the_methods_of_a_type_are_in_few_files() {
 }
 
 /// The files that may access a disk, and why no turn waits for them.
-const DISK_FILES: [(&str, &str); 9] = [
+const DISK_FILES: [(&str, &str); 14] = [
     ("config/key_file.rs", "keys and certificates are read by `build`, and by calls that add hosts"),
     ("dns/conf.rs", "`resolv.conf` and the hosts file are read by `build`"),
     ("fleet/descriptors.rs", "/proc/self/fd is no disk: the kernel answers from memory"),
@@ -221,6 +221,11 @@ const DISK_FILES: [(&str, &str); 9] = [
     ("hostkey/recorder.rs", "new host keys are recorded by a thread of fleet/disk.rs"),
     ("ssh_config/glob.rs", "used by load.rs"),
     ("ssh_config/load.rs", "a program calls it, outside of any fleet"),
+    ("transfer/local/folder.rs", "a `FileJob` runs on a thread"),
+    ("transfer/local/listing.rs", "a `FileJob` runs on a thread"),
+    ("transfer/local/part.rs", "a `FileJob` runs on a thread; a part that is dropped is removed at once"),
+    ("transfer/local/source.rs", "a `FileJob` runs on a thread; `Reader::chunk` looks into memory only"),
+    ("transfer/local/walk.rs", "a `FileJob` runs on a thread"),
 ];
 
 /// Once a fleet is built, no turn waits for a disk.

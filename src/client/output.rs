@@ -359,6 +359,7 @@ impl HostOutput {
             kind,
             banner: None,
             command_said: None,
+            left_over: Default::default(),
         })
     }
 }

@@ -81,6 +81,11 @@ pub(super) struct ChannelSettings {
 }
 
 impl ChannelSettings {
+    /// Whether the command itself asks for a terminal.
+    pub(super) fn wants_pty(&self) -> bool {
+        matches!(self.pty, Some(Some(_)))
+    }
+
     /// Makes the options of a run. The terminal is requested before the environment, as by
     /// OpenSSH's client.
     pub(super) fn to_options(&self) -> Result<RunOptions, Error> {

@@ -12,6 +12,7 @@ mod sudo;
 mod template;
 #[cfg(test)]
 mod tests;
+mod transfer;
 mod wrap;
 
 use std::collections::HashMap;
@@ -30,7 +31,8 @@ use self::wrap::{Prefix, Wrapping, wrapped};
 use crate::error::{Error, TemplateProblem};
 use crate::limits;
 use crate::output::stdin::Input;
-use crate::output::{Decoding, Deliver, Encoding, Keep};
+use crate::output::{Deliver, Keep};
+use crate::transfer::Work;
 
 /// A command for every host, and how to run it (parallel-ssh: the parameters of `run_command`).
 ///
@@ -41,7 +43,8 @@ use crate::output::{Decoding, Deliver, Encoding, Keep};
 /// [`sudo`](Self::sudo) and [`run_as`](Self::run_as) wrap it. All of this is checked for all hosts
 /// before anything is started.
 ///
-/// A command can also be a [shell](Self::login_shell) or a [subsystem](Self::subsystem).
+/// A command can also be a [shell](Self::login_shell), a [subsystem](Self::subsystem), or a
+/// [transfer](crate::transfer) of files.
 ///
 /// ```
 /// use std::time::Duration;
@@ -68,6 +71,8 @@ pub struct Command {
     stdin: Option<Input>,
     stdout: Option<Keep>,
     stderr: Option<Keep>,
+    /// The transfer that the command is, if it is one.
+    transfer: Option<Work>,
 }
 
 impl Command {
@@ -167,6 +172,7 @@ impl Command {
             stdin: None,
             stdout: None,
             stderr: None,
+            transfer: None,
         }
     }
 
@@ -315,47 +321,6 @@ impl Command {
         self
     }
 
-    /// The encoding of the text and of the command's output, by any of the WHATWG's labels, such
-    /// as `shift_jis`, `latin1` or `utf-16le` (parallel-ssh: `encoding`). Default: `utf-8`.
-    ///
-    /// The text is given as UTF-8 and converted to this encoding. If the encoding is UTF-16, the
-    /// text is sent as UTF-8, because a command cannot contain NUL bytes. If the encoding is UTF-8,
-    /// the text is sent unchanged, whether or not it is valid. [`Lines`](crate::client::Lines)
-    /// decode both streams from this encoding. The bytes of byte readers and of standard input are
-    /// not converted. [`HostOutput::set_encoding`](crate::HostOutput::set_encoding) changes the
-    /// encoding later.
-    ///
-    /// By the WHATWG's rules, `latin1` and `ascii` stand for windows-1252, and `utf-16` stands for
-    /// UTF-16LE. A byte order mark is removed from the start of a stream and otherwise ignored. In
-    /// ISO-2022-JP, each line begins in ASCII (RFC 1468).
-    ///
-    /// ```
-    /// use sshoal::{Command, Error, ParallelClient};
-    ///
-    /// # fn main() -> Result<(), Error> {
-    /// # let builder = |hosts: [&str; 1]| {
-    /// #     ParallelClient::builder(hosts).known_hosts(["/dev/null"]).identity_auth(false)
-    /// # };
-    /// let listing = Command::new("ls /srv/表").encoding("euc-jp");
-    /// let mistake = Command::new("ls /srv").encoding("utf-32");
-    /// let mut client = builder(["files1"]).build()?;
-    /// assert!(matches!(client.run_command(mistake), Err(Error::Config { .. })));
-    /// # let _ = listing;
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    /// These errors are returned when the command is started, in which case nothing runs.
-    /// [`Error::Config`] for an unknown label, or a user or shell that cannot be encoded
-    /// (parallel-ssh: `LookupError`, from the first host that is reached). [`Error::Command`] or
-    /// [`Error::Template`] if the text cannot be encoded, with the offset of the first character
-    /// that the encoding lacks.
-    pub fn encoding(mut self, label: impl Into<String>) -> Self {
-        self.encoding = Some(label.into());
-        self
-    }
-
     /// Makes the requests for this many hosts. Hosts with the same text share a request.
     pub(crate) fn to_requests(&self, hosts: usize, deliver: Deliver) -> Result<Vec<Arc<Request>>, Error> {
         let fixed = program::fixed_text(self)?;
@@ -369,8 +334,18 @@ impl Command {
         let exports = env::exports(&self.shell_env, encoding)?;
         let wrapped = |text: &[u8]| wrapped(text, &exports, prefix.as_deref(), encoding);
         let input = self.stdin.clone().unwrap_or(self.program.default_input());
-        let options = Arc::new(RunOptions { sudo: login, input, output, ..self.channel.to_options()? });
-        let request = |text| Arc::new(Request { program: self.program, text, options: options.clone() });
+        let mut options = RunOptions { sudo: login, input, output, ..self.channel.to_options()? };
+        if self.transfer.is_some() {
+            options.pty_of_host = false;
+            options.input = Input::Open;
+        }
+        let options = Arc::new(options);
+        if let Some(work) = &self.transfer {
+            return transfer::requests(work, &options, &self.host_args, hosts);
+        }
+        let request = |text| {
+            Arc::new(Request { program: self.program, text, options: options.clone(), transfer: None })
+        };
         if self.host_args.is_empty() {
             let text = fixed.map_or_else(|| wrapped(&self.text).map_err(Error::Command), Ok)?;
             return Ok(vec![request(text); hosts]);
@@ -387,11 +362,5 @@ impl Command {
             requests.push(known.entry(text).or_insert_with_key(|text| request(text.clone())).clone());
         }
         Ok(requests)
-    }
-
-    /// How the output is decoded.
-    pub(crate) fn decoding(&self) -> Result<Decoding, Error> {
-        let encoding = self.encoding.as_deref().map_or(Ok(Encoding::default()), Encoding::for_label)?;
-        Ok(Decoding { encoding, strict: false })
     }
 }

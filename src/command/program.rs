@@ -8,6 +8,7 @@ use super::request::Program;
 use super::wrap::Wrapping;
 use crate::error::{ConfigProblem, Error};
 use crate::limits;
+use crate::output::stdin::Input;
 
 /// The text of a shell or subsystem, which is the same for all hosts; `None` for a command line.
 /// Rejects settings that would have no effect.
@@ -15,6 +16,7 @@ pub(super) fn fixed_text(command: &Command) -> Result<Option<CString>, Error> {
     let other = match command.program {
         Program::Command => return Ok(None),
         Program::Shell => "Command::login_shell",
+        Program::Subsystem if command.transfer.is_some() => "a transfer",
         Program::Subsystem => "Command::subsystem",
     };
     if let Some(setting) = text_setting(command) {
@@ -36,12 +38,15 @@ pub(super) fn fixed_text(command: &Command) -> Result<Option<CString>, Error> {
 /// A setting that changes the text of a command, if there is one.
 fn text_setting(command: &Command) -> Option<&'static str> {
     let Wrapping { sudo, prompts, user, shell } = &command.wrapping;
+    let is_transfer = command.transfer.is_some();
     let settings = [
-        (!command.host_args.is_empty(), "host_args"),
+        (!command.host_args.is_empty() && !is_transfer, "host_args"),
         (!command.shell_env.is_empty(), "shell_env"),
         (shell.is_some(), "shell"),
         (user.is_some(), "run_as"),
         (*sudo, "sudo"),
+        (is_transfer && matches!(command.stdin, Some(Input::Bytes(_))), "stdin"),
+        (is_transfer && command.channel.wants_pty(), "use_pty"),
     ];
     let set = settings.into_iter().find(|(is_set, _)| *is_set);
     set.map(|(_, name)| name).or_else(|| prompts.setting())

@@ -10,6 +10,7 @@ use super::sudo::SudoLogin;
 use crate::error::ChannelProblem;
 use crate::output::stdin::Input;
 use crate::output::{Deliver, Keep, LineEnds};
+use crate::transfer::Plan;
 
 /// A program to run. It is immutable, and all hosts with the same text share it.
 pub(crate) struct Request {
@@ -17,6 +18,8 @@ pub(crate) struct Request {
     /// The command line for the login shell, or the name of the subsystem; empty for a shell.
     pub text: CString,
     pub options: Arc<RunOptions>,
+    /// What the program is used for, if it is an SFTP server.
+    pub transfer: Option<Plan>,
 }
 
 /// What kind of program the server is asked to start (RFC 4254 section 6.5).

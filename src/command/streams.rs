@@ -1,10 +1,9 @@
 //! Settings for a command's standard streams.
 
 use super::Command;
-#[cfg(doc)]
 use crate::error::Error;
-use crate::output::Keep;
 use crate::output::stdin::Input;
+use crate::output::{Decoding, Encoding, Keep};
 
 impl Command {
     /// The command's standard input: [open](Input::Open) for the caller to write to,
@@ -71,5 +70,52 @@ impl Command {
         self.stdout.get_or_insert(Keep::All);
         self.stderr.get_or_insert(Keep::All);
         self
+    }
+
+    /// The encoding of the text and of the command's output, by any of the WHATWG's labels, such
+    /// as `shift_jis`, `latin1` or `utf-16le` (parallel-ssh: `encoding`). Default: `utf-8`.
+    ///
+    /// The text is given as UTF-8 and converted to this encoding. If the encoding is UTF-16, the
+    /// text is sent as UTF-8, because a command cannot contain NUL bytes. If the encoding is UTF-8,
+    /// the text is sent unchanged, whether or not it is valid. [`Lines`](crate::client::Lines)
+    /// decode both streams from this encoding. The bytes of byte readers and of standard input are
+    /// not converted. [`HostOutput::set_encoding`](crate::HostOutput::set_encoding) changes the
+    /// encoding later.
+    ///
+    /// By the WHATWG's rules, `latin1` and `ascii` stand for windows-1252, and `utf-16` stands for
+    /// UTF-16LE. A byte order mark is removed from the start of a stream and otherwise ignored. In
+    /// ISO-2022-JP, each line begins in ASCII (RFC 1468).
+    ///
+    /// ```
+    /// use sshoal::{Command, Error, ParallelClient};
+    ///
+    /// # fn main() -> Result<(), Error> {
+    /// # let builder = |hosts: [&str; 1]| {
+    /// #     ParallelClient::builder(hosts).known_hosts(["/dev/null"]).identity_auth(false)
+    /// # };
+    /// let listing = Command::new("ls /srv/表").encoding("euc-jp");
+    /// let mistake = Command::new("ls /srv").encoding("utf-32");
+    /// let mut client = builder(["files1"]).build()?;
+    /// assert!(matches!(client.run_command(mistake), Err(Error::Config { .. })));
+    /// # let _ = listing;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// These errors are returned when the command is started, in which case nothing runs.
+    /// [`Error::Config`] for an unknown label, or a user or shell that cannot be encoded
+    /// (parallel-ssh: `LookupError`, from the first host that is reached). [`Error::Command`] or
+    /// [`Error::Template`] if the text cannot be encoded, with the offset of the first character
+    /// that the encoding lacks.
+    pub fn encoding(mut self, label: impl Into<String>) -> Self {
+        self.encoding = Some(label.into());
+        self
+    }
+
+    /// How the output is decoded.
+    pub(crate) fn decoding(&self) -> Result<Decoding, Error> {
+        let encoding = self.encoding.as_deref().map_or(Ok(Encoding::default()), Encoding::for_label)?;
+        Ok(Decoding { encoding, strict: false })
     }
 }

@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::net::SocketAddr;
-use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::Duration;
 use std::{fmt, io};
@@ -11,6 +10,8 @@ use super::auth::{AuthMethod, AuthProblem, refusal};
 use super::cancel::CancelCause;
 use super::channel::ChannelProblem;
 use super::name::{ResolverProblem, UnknownHostProblem};
+use super::proxy_command::ProxyCommandProblem;
+use super::transfer::{RemotePath, TransferProblem};
 use crate::hostkey::{Fingerprint, HostKeyError};
 use crate::ids::StdStream;
 use crate::limits;
@@ -38,6 +39,8 @@ pub(crate) struct HostErrorParts {
     pub banner: Option<Arc<str>>,
     /// What the proxy command has written to standard error last; sanitised.
     pub command_said: Option<Arc<str>>,
+    /// The temporary files that a transfer may have left on the host.
+    pub left_over: Arc<[RemotePath]>,
 }
 
 impl HostError {
@@ -66,6 +69,14 @@ impl HostError {
     pub(crate) fn with_command_said(mut self, said: Option<Arc<str>>) -> Self {
         if said.is_some() {
             Arc::make_mut(&mut self.0).command_said = said;
+        }
+        self
+    }
+
+    /// The same failure, of a transfer that may have left these files on the host.
+    pub(crate) fn with_left_over(mut self, left_over: Vec<RemotePath>) -> Self {
+        if !left_over.is_empty() {
+            Arc::make_mut(&mut self.0).left_over = left_over.into();
         }
         self
     }
@@ -134,6 +145,15 @@ impl HostError {
     }
 }
 
+impl HostError {
+    /// The temporary files that a [transfer](crate::transfer) may have left on the host, because
+    /// the connection was lost before they could be removed. The `Display` form of the error names
+    /// the first.
+    pub fn left_over(&self) -> &[RemotePath] {
+        &self.0.left_over
+    }
+}
+
 impl fmt::Display for HostError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let parts = &*self.0;
@@ -155,9 +175,15 @@ impl fmt::Display for HostError {
         if let Some(banner) = &parts.banner {
             write!(f, "; the server said: \"{}\"", peer(banner))?;
         }
-        match &parts.command_said {
-            Some(said) => write!(f, "; the proxy command said: \"{}\"", peer_end(said)),
-            None => Ok(()),
+        if let Some(said) = &parts.command_said {
+            write!(f, "; the proxy command said: \"{}\"", peer_end(said))?;
+        }
+        match &*parts.left_over {
+            [] => Ok(()),
+            [path] => write!(f, "; the temporary file {path} may be left on the host"),
+            [path, rest @ ..] => {
+                write!(f, "; the temporary file {path} and {} more may be left on the host", rest.len())
+            }
         }
     }
 }
@@ -290,6 +316,9 @@ pub enum HostErrorKind {
         /// The sink's error.
         error: io::Error,
     },
+    /// A [transfer](crate::transfer) of files failed.
+    #[error("{0}")]
+    Transfer(TransferProblem),
     /// This process ran out of a resource, or a limit of libssh was reached.
     #[error("{0}")]
     Limit(String),
@@ -320,47 +349,6 @@ fn peer_end(text: &str) -> Cow<'_, str> {
         return text;
     };
     Cow::Owned(format!("…{}", &text[start..]))
-}
-
-/// Why a proxy command did not lead to the host
-/// ([`proxy_command`](crate::config::ClientBuilder::proxy_command)).
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ProxyCommandProblem {
-    /// The command could not be started.
-    #[error("the proxy command cannot be started: {error}: {}", peer(command))]
-    #[non_exhaustive]
-    NotStarted {
-        /// The command, with its tokens expanded.
-        command: String,
-        /// The system's error.
-        error: io::Error,
-    },
-    /// The command ended, or closed its standard output, before the host's SSH identification
-    /// arrived.
-    #[error("the proxy command {} before the host identified itself: {}", ended(*status), peer(command))]
-    #[non_exhaustive]
-    Ended {
-        /// The command, with its tokens expanded.
-        command: String,
-        /// How the command ended. `None` if it did not end within a second of closing its output,
-        /// or if another part of this program has waited for it.
-        status: Option<ExitStatus>,
-    },
-}
-
-impl ProxyCommandProblem {
-    /// The text without the command, which differs from host to host.
-    pub(super) fn cause(&self) -> String {
-        match self {
-            Self::NotStarted { error, .. } => format!("the proxy command cannot be started: {error}"),
-            Self::Ended { status, .. } => format!("the proxy command {}", ended(*status)),
-        }
-    }
-}
-
-fn ended(status: Option<ExitStatus>) -> String {
-    status.map_or_else(|| "closed the connection".to_owned(), |status| format!("ended ({status})"))
 }
 
 /// Why the SSH handshake failed.

@@ -41,7 +41,7 @@ macro_rules! labels {
 }
 
 labels! {
-    /// The command exited with status 0.
+    /// The command exited with status 0, or the transfer is complete.
     Succeeded => "succeeded",
     /// The command exited with another status.
     ExitStatus => "exit_status",
@@ -95,6 +95,8 @@ labels! {
     ConnectionLost => "connection_lost",
     /// The server no longer responds.
     PeerDead => "peer_dead",
+    /// A transfer of files failed.
+    Transfer => "transfer",
     /// Received data failed its integrity check.
     Integrity => "integrity",
     /// The peer violated the protocol.
@@ -168,6 +170,7 @@ impl HostErrorKind {
             Self::Protocol(_) => Label::Protocol,
             Self::Undecodable { .. } => Label::Undecodable,
             Self::Sink { .. } => Label::Sink,
+            Self::Transfer(_) => Label::Transfer,
             Self::Limit(_) => Label::Limit,
             Self::Ssh(_) => Label::Ssh,
             Self::Cancelled(_) => Label::Cancelled,

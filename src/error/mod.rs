@@ -15,9 +15,12 @@ mod config;
 pub(crate) mod host;
 mod key;
 mod label;
+mod local;
 mod name;
+mod proxy_command;
 #[cfg(test)]
 mod tests;
+mod transfer;
 
 pub use auth::{AuthMethod, AuthProblem};
 pub(crate) use call::Error;
@@ -26,11 +29,14 @@ pub(crate) use cause::group_by_cause;
 pub use channel::ChannelProblem;
 pub use command::{CommandProblem, TemplateProblem};
 pub use config::{ConfigProblem, Origin};
-pub use host::{HandshakeProblem, ProxyCommandProblem};
+pub use host::HandshakeProblem;
 pub(crate) use host::{HostError, HostErrorKind, HostErrorParts};
 pub use key::{CertProblem, KeyProblem};
 pub use label::Label;
+pub use local::LocalProblem;
 pub use name::{ResolverProblem, UnknownHostProblem};
+pub use proxy_command::ProxyCommandProblem;
+pub use transfer::{RemotePath, TransferProblem};
 
 pub use crate::host::{HostSpecError, HostSpecPart, HostSpecProblem};
 pub use crate::stage::TimeoutKind;

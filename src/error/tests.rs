@@ -31,6 +31,7 @@ fn of_host(kind: HostErrorKind) -> HostError {
         kind: Arc::new(kind),
         banner: None,
         command_said: None,
+        left_over: Default::default(),
     })
 }
 
@@ -151,6 +152,7 @@ fn a_cause_has_nothing_that_differs_from_host_to_host() {
                 kind: Arc::new(kind),
                 banner: Some(format!("This is web{number}.").into()),
                 command_said: None,
+                left_over: Default::default(),
             })
         })
     };

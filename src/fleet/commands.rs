@@ -13,7 +13,7 @@ use crate::config::Limits;
 use crate::error::{CancelCause, ConfigProblem, Error};
 use crate::ids::{CommandId, HostId, RunId, StdStream};
 use crate::link::algorithms::Algorithms;
-use crate::output::Outcome;
+use crate::output::{Outcome, Transferred};
 use crate::session::{CommandState, Exec, Input};
 use crate::stage::{Stage, Timings};
 
@@ -96,6 +96,12 @@ impl<'a> CommandRef<'a> {
     /// [`Keep`](crate::output::Keep) policy.
     pub fn dropped(&self, stream: StdStream) -> u64 {
         self.0.stream(stream).dropped()
+    }
+
+    /// What the [transfer](crate::transfer) has done so far. `None` if the command is no transfer,
+    /// before it has begun, and after it has ended.
+    pub fn progress(&self) -> Option<Transferred> {
+        self.0.progress()
     }
 
     /// The number of bytes of input that are queued to be sent.

@@ -7,7 +7,7 @@ use super::runs::RunNews;
 use crate::error::HostError;
 use crate::ids::{CommandId, HostId, RunId, StdStream};
 use crate::link::algorithms::Algorithms;
-use crate::output::Outcome;
+use crate::output::{Outcome, Transferred};
 use crate::session::{CommandNews, ScannedHost};
 use crate::stage::{Stage, Timings};
 
@@ -111,6 +111,17 @@ pub enum Event<'a> {
         bytes: &'a [u8],
         /// The position of the line in its stream, in bytes.
         offset: u64,
+    },
+    /// A [transfer](crate::transfer) has made progress. There is at most one such event at a time
+    /// for each transfer, with the progress at the time when it is taken.
+    #[non_exhaustive]
+    Progress {
+        /// The host.
+        host: HostId,
+        /// The command.
+        command: CommandId,
+        /// What the transfer has done so far.
+        done: Transferred,
     },
     /// A command's input queue has room again, after
     /// [`Fleet::write_stdin`](crate::Fleet::write_stdin) found none.

@@ -17,6 +17,7 @@ mod engine;
 mod event_loop;
 mod event_queue;
 pub(super) mod events;
+mod files;
 mod hosts;
 mod key_report;
 mod library;

@@ -173,6 +173,7 @@ impl Fleet {
                 match news {
                     CommandNews::Started => Event::Started { host, command },
                     CommandNews::Writable => Event::Writable { host, command },
+                    CommandNews::Progress => return self.progress(host, command),
                     CommandNews::Finished => return self.finished(command),
                     CommandNews::Output(stream) => return self.output(host, command, stream),
                 }
@@ -228,6 +229,11 @@ impl Fleet {
         } else {
             Event::Output { host, command, stream: which, bytes }
         })
+    }
+
+    fn progress(&mut self, host: HostId, command: CommandId) -> Option<Event<'_>> {
+        let done = self.engine.execs.get_mut(command)?.take_progress()?;
+        Some(Event::Progress { host, command, done })
     }
 
     fn finished(&mut self, command: CommandId) -> Option<Event<'_>> {

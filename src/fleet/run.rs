@@ -293,7 +293,7 @@ impl Plan {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Tally {
-    /// How many commands ended with exit status 0.
+    /// How many commands ended with exit status 0, or are complete transfers.
     pub succeeded: usize,
     /// How many commands ended in any other way, except those in `not_started`.
     pub failed: usize,
@@ -306,7 +306,7 @@ impl Tally {
     /// Counts a command that ended with this outcome.
     pub(super) fn count(&mut self, outcome: &Outcome) {
         match outcome {
-            Outcome::Exited(0) => self.succeeded += 1,
+            outcome if outcome.is_success() => self.succeeded += 1,
             Outcome::Failed(error) if matches!(error.kind(), HostErrorKind::NotStarted(_)) => {
                 self.not_started += 1;
             }

@@ -1,4 +1,31 @@
-//! How much a server may send in one piece over SFTP.
+//! Limits of file transfers.
+
+/// Requests without an answer on one channel (OpenSSH: `sftp -R 64`). With [`CHUNK`], they fill an
+/// SSH window.
+pub const SFTP_IN_FLIGHT: usize = 64;
+
+/// Bytes of requests that wait to be sent before a task makes no more: one chunk. The next visit
+/// needs no more than a few, and a host that does not read must not hold many.
+pub const SFTP_UNSENT: usize = 32 * 1024;
+
+/// Files of a directory that one host copies at the same time. Small files take four round trips
+/// each, which overlap.
+pub const FILES_AT_ONCE: usize = 8;
+
+/// Bytes of a host's files that may wait for the disk of this machine before its connection is not
+/// read.
+pub const FILE_UNWRITTEN: usize = 4 * 1024 * 1024;
+
+/// Threads that read and write files, so that one slow disk does not delay files on another.
+pub const FILE_THREADS: usize = 2;
+
+/// Names that a put tries for its temporary file. A name is taken while another put to the same
+/// target is under way, or was interrupted.
+pub const TEMPORARY_NAMES: u32 = 8;
+
+/// A temporary file that has not grown for this long, in seconds, is left over from a put that was
+/// interrupted.
+pub const TEMPORARY_AGE: u32 = 60 * 60;
 
 /// Longest SFTP packet that is accepted from a server, without its length field. OpenSSH sends and
 /// accepts packets of up to 256 KiB (`SFTP_MAX_MSG_LENGTH`). Its data replies carry up to 255 KiB,
@@ -9,3 +36,44 @@ pub const SFTP_PACKET: usize = 256 * 1024 + 1024;
 /// Longest SFTP handle that is accepted from a server (draft-ietf-secsh-filexfer-02 section 6.3).
 /// OpenSSH's handles have 4 bytes. Each open file and directory keeps one.
 pub const SFTP_HANDLE: usize = 256;
+
+/// Bytes of a chunk: what is read of a local file at a time, and shared by all hosts that need it.
+/// The value is the largest write that every SFTP server accepts
+/// (draft-ietf-secsh-filexfer-02, section 3: packets of 34,000 bytes).
+pub const CHUNK: usize = 32 * 1024;
+
+/// Bytes of a local file or directory that are kept in memory for the hosts that it is copied to.
+/// Hosts whose places in the file are further apart than this make the file be read again, usually
+/// from the system's cache.
+pub const CHUNK_CACHE: usize = 16 * 1024 * 1024;
+
+/// Bytes that a chunk costs in memory in addition to its contents. Without it, a million files of
+/// one byte would fill memory before they fill [`CHUNK_CACHE`].
+pub const CHUNK_OVERHEAD: usize = 256;
+
+/// Most chunks that one read of a local file brings in. 256 KiB cost one switch of threads.
+pub const CHUNK_RUN: u64 = 8;
+
+/// Descriptors that stay open for the files of one local directory that is copied. Hosts that are
+/// near each other need one or two files at a time.
+pub const SOURCE_FILES: usize = 8;
+
+/// Files, directories and links of a local directory that can be copied. Each takes about 200 bytes
+/// of memory until the copies have ended.
+pub const SOURCE_ENTRIES: usize = 1_000_000;
+
+/// Levels of directories that can be copied, in either direction. Trees of build tools reach 30.
+pub const TRANSFER_DEPTH: usize = 64;
+
+/// Longest name of a file, in bytes, without a terminating zero. All file systems in use have this
+/// limit or a lower one.
+pub const FILE_NAME_BYTES: usize = 255;
+
+/// Descriptors that stay open for part files, over all hosts of a run. Others are opened again for
+/// each write, which takes some microseconds, so that ten thousand hosts can send a file each.
+pub const OPEN_PARTS: usize = 128;
+
+/// How far the end of a part file may be ahead of the first byte that is missing in it, in bytes.
+/// At most this much of a file may be requested beyond what has been written without a gap, and a
+/// resumed copy begins this much before the end of what it finds.
+pub const RESUME_GAP: u64 = 16 * 1024 * 1024;

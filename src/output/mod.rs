@@ -7,6 +7,7 @@ pub(crate) mod outcome;
 mod sink;
 pub(crate) mod stdin;
 mod stream;
+mod transferred;
 
 pub(crate) use encoding::{Decoding, Encoding, Malformed};
 pub use keep::{Deliver, Keep};
@@ -18,5 +19,6 @@ pub use sink::{Piece, Sink};
 pub(crate) use stdin::StdinQueue;
 pub(crate) use stream::{Bound, Excess, Origin, Room, Stream};
 pub use stream::{LentLine, Line};
+pub use transferred::Transferred;
 
 pub use crate::text::sanitise;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::Transferred;
 use crate::error::{HostError, Label};
 use crate::limits;
 use crate::text::sanitise_bounded;
@@ -16,20 +17,22 @@ pub enum Outcome {
     Signaled(ExitSignal),
     /// The server closed the channel without sending a status or a signal.
     NoStatus,
+    /// The [transfer](crate::transfer) is complete.
+    Transferred(Box<Transferred>),
     /// The command did not run, or how it ended is unknown. The error names the stage that failed.
     Failed(HostError),
 }
 
 impl Outcome {
-    /// Whether the command exited with status 0.
+    /// Whether the command exited with status 0, or the transfer is complete.
     pub fn is_success(&self) -> bool {
-        matches!(self, Self::Exited(0))
+        matches!(self, Self::Exited(0) | Self::Transferred(_))
     }
 
     /// The label of the outcome, to count by. That of a failure is the label of its error.
     pub fn label(&self) -> Label {
         match self {
-            Self::Exited(0) => Label::Succeeded,
+            Self::Exited(0) | Self::Transferred(_) => Label::Succeeded,
             Self::Exited(_) => Label::ExitStatus,
             Self::Signaled(_) => Label::Signaled,
             Self::NoStatus => Label::NoStatus,
@@ -44,6 +47,7 @@ impl fmt::Display for Outcome {
             Self::Exited(status) => write!(f, "exit status {status}"),
             Self::Signaled(signal) => signal.fmt(f),
             Self::NoStatus => f.write_str("ended without an exit status"),
+            Self::Transferred(done) => done.fmt(f),
             Self::Failed(error) => error.fmt(f),
         }
     }

@@ -21,6 +21,7 @@ use crate::link::Link;
 use crate::link::algorithms::Algorithms;
 use crate::output::{Deliver, Excess, Origin, Outcome, Room, StdinQueue, Stream};
 use crate::stage::{Stage, Stopwatch, Timings};
+use crate::transfer::Transfer;
 
 use self::inbox_buffer::InboxBuffer;
 use self::sudo::SudoDialogue;
@@ -53,6 +54,8 @@ pub(crate) struct Exec {
     sudo: Option<Box<SudoDialogue>>,
     /// Whether the password of `sudo` is on trial.
     trial: Trial,
+    /// The transfer that the command is, if it is one and it has begun.
+    transfer: Option<Box<Transfer>>,
     /// The signals that are not sent yet.
     signals: VecDeque<Signal>,
     deadline: Option<Deadline>,
@@ -100,6 +103,7 @@ impl Exec {
             request,
             sudo,
             trial: Trial::Idle,
+            transfer: None,
             signals: VecDeque::new(),
             deadline: None,
             close_limit: limits::CLOSE_TIMEOUT,
@@ -311,7 +315,10 @@ impl Exec {
             // stderr may arrive after the exit status and EOF (OpenSSH: `stderr-after-eof`).
             _ => Excess::Dropped { share, but: limits::LAST_OUTPUT },
         };
-        self.receive(StdStream::Stdout, &inbox.stdout, excess);
+        match &mut self.transfer {
+            Some(transfer) => transfer.receive(&inbox.stdout),
+            None => self.receive(StdStream::Stdout, &inbox.stdout, excess),
+        }
         self.receive(StdStream::Stderr, &inbox.stderr, excess);
         if self.room(share).lack().is_some() {
             self.stdout.settle();
@@ -320,19 +327,23 @@ impl Exec {
         buffer.drain(&mut inbox.stdout);
         buffer.drain(&mut inbox.stderr);
         // Until the dialogue is over, a status is that of `sudo`.
-        if self.exited.is_none() && self.sudo.is_none() && self.is_running() {
+        let is_command = self.sudo.is_none() && self.transfer.is_none();
+        if self.exited.is_none() && is_command && self.is_running() {
             self.exited = inbox.exit.clone();
         }
         let told = self.exited.is_some() || inbox.exit.is_some();
         if !(inbox.closed || inbox.eof && told) {
             return;
         }
+        if let Some(transfer) = &mut self.transfer {
+            transfer.server_ended(inbox.exit.as_ref().map_or_else(String::new, Outcome::to_string));
+        }
         if self.is_running() && self.is_refused_by_sudo() {
             return;
         }
         self.end_dialogue();
         let outcome = match &self.state {
-            ExecState::Running(_) if self.sink_failed.is_some() => return,
+            ExecState::Running(_) if self.sink_failed.is_some() || self.transfer.is_some() => return,
             ExecState::Running(_) => {
                 self.exited.clone().or_else(|| inbox.exit.clone()).unwrap_or(Outcome::NoStatus)
             }
@@ -359,6 +370,9 @@ impl Exec {
     /// streams are empty, so there is always room to read the acceptance.
     fn room(&self, share: usize) -> Room {
         let may_print = matches!(self.state(), CommandState::Sent | CommandState::Running);
+        if let Some(transfer) = &self.transfer {
+            return transfer.room(share);
+        }
         if !may_print || self.released {
             return Room::ENDLESS;
         }

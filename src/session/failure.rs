@@ -63,6 +63,7 @@ impl<'a> Peer<'a> {
             kind: Arc::new(kind),
             banner: None,
             command_said: None,
+            left_over: Default::default(),
         })
     }
 

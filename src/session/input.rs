@@ -17,6 +17,7 @@ use crate::link::algorithms::Algorithms;
 use crate::link::{Conduit, Link};
 use crate::proxy_command::CommandReport;
 use crate::stage::{Stage, Timings};
+use crate::transfer::local::{FileAnswer, FileJob};
 
 /// An event or a request that a session reacts to.
 #[derive(Debug)]
@@ -58,6 +59,8 @@ pub(crate) enum Input {
     Trial(TrialOf, Permission),
     /// Answers [`Effect::Disk`].
     Disk(DiskAnswer),
+    /// Answers [`Effect::File`], for the transfer that this command is.
+    File(CommandId, FileAnswer),
     /// Answers [`Effect::StartCommand`] if that has failed.
     CommandNotStarted(io::Error),
     /// Answers [`Effect::OpenTunnel`]. There is one such input for each step of the tunnel's
@@ -90,6 +93,9 @@ pub(crate) enum Effect {
     /// Do this on another thread for the verification of the host's key. Answered by
     /// [`Input::Disk`].
     Disk(DiskRequest),
+    /// Do this on another thread for a transfer. Answered by [`Input::File`], unless the job has no
+    /// answer.
+    File(FileJob),
     /// Start the proxy command, with this end of a conduit as its standard input and output.
     /// Answered by [`Input::CommandNotStarted`] if that fails.
     StartCommand(Conduit),
@@ -134,6 +140,8 @@ pub(crate) enum CommandNews {
     Output(StdStream),
     /// The input queue of the command has room again.
     Writable,
+    /// The transfer that the command is has made progress.
+    Progress,
     /// The command has its outcome.
     Finished,
 }
@@ -152,6 +160,8 @@ pub(crate) struct Cx<'a> {
     pub execs: &'a mut Execs,
     /// How many bytes of input may still be sent in this step.
     pub input_budget: usize,
+    /// A buffer whose contents nobody needs after the step.
+    pub scratch: &'a mut Vec<u8>,
     /// The step's effects, in order.
     pub out: &'a mut Vec<Effect>,
 }

@@ -238,6 +238,10 @@ impl Session {
                 self.verify(cx)?;
                 self.drive(cx)
             }
+            Input::File(id, answer) => {
+                cx.execs.file_answer(id, answer, cx.now, cx.out);
+                self.drive(cx)
+            }
             Input::CommandNotStarted(error) => self.command_not_started(error),
             Input::Tunnelled(progress) => self.tunnelled(progress, cx),
         }

@@ -254,6 +254,7 @@ impl Cause {
             | HostErrorKind::Limit(_)
             | HostErrorKind::Ssh(_)
             | HostErrorKind::Cancelled(_)
+            | HostErrorKind::Transfer(_)
             | HostErrorKind::Sink { .. }
             | HostErrorKind::NotStarted(_)
             | HostErrorKind::Bug(_) => Self::Final,

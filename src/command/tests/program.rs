@@ -6,7 +6,7 @@ use super::*;
 fn request(command: &Command) -> (Program, Vec<u8>, Input) {
     let requests = command.to_requests(2, Default::default()).unwrap();
     assert!(Arc::ptr_eq(&requests[0], &requests[1]));
-    let Request { program, text, options } = &*requests[0];
+    let Request { program, text, options, .. } = &*requests[0];
     (*program, text.to_bytes().to_vec(), options.input.clone())
 }
 

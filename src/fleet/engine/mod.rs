@@ -19,6 +19,7 @@ use super::children::Children;
 use super::disk::Disk;
 use super::event_loop::{AGENT, CHILD, EventLoop, RESOLVER, token};
 use super::event_queue::EventQueue;
+use super::files::Files;
 use super::metrics::Metrics;
 use super::registry::{Links, Registry};
 use super::schedule::Schedule;
@@ -46,9 +47,12 @@ pub(super) struct Engine {
     pub dns: Dns,
     agents: Agents,
     disk: Disk,
+    files: Files,
     meter: Meter,
     /// The buffer for effects, which is reused from visit to visit.
     effects: Vec<Effect>,
+    /// A buffer that sessions use during a visit.
+    scratch: Vec<u8>,
 }
 
 /// The arguments of [`Engine::new`].
@@ -82,9 +86,11 @@ impl Engine {
             turn_times: TurnTimes::default(),
             dns: Dns::new(resolver, hosts, ties, now),
             agents: Agents::new(&reactor)?,
-            disk: Disk::new(waker),
+            disk: Disk::new(waker.clone()),
+            files: Files::new(waker),
             meter: Meter::default(),
             effects: Vec::new(),
+            scratch: Vec::new(),
             event_loop: EventLoop::new(reactor, now),
             clock,
         })
@@ -130,6 +136,7 @@ impl Engine {
         if polled.is_woken {
             self.event_loop.alarmed = false;
             self.disk.collect();
+            self.files.collect();
             for index in self.hosts.links.returned() {
                 self.event_loop.ready.push(index);
             }
@@ -150,6 +157,7 @@ impl Engine {
             self.meter.resume(&self.clock);
             self.deliver_lookups(now);
             self.deliver_from_disk(now);
+            self.deliver_from_files(now);
             self.visit_agents(now);
             self.visit_children(now);
             self.deliver_permissions(now);
@@ -181,7 +189,10 @@ impl Engine {
 
     /// Whether there is work that neither the poll nor a timer will report.
     fn has_work(&self) -> bool {
-        let has_answers = self.agents.has_answers() || !self.disk.answers.is_empty() || self.dns.has_work();
+        let has_answers = self.agents.has_answers()
+            || !self.disk.answers.is_empty()
+            || !self.files.answers.is_empty()
+            || self.dns.has_work();
         let has_news =
             self.event_loop.poll_again || !self.event_loop.ready.is_empty() || self.children.has_ready();
         has_news || has_answers || self.schedule.has_work(self.execs.share())

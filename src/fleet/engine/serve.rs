@@ -74,6 +74,19 @@ impl Engine {
         }
     }
 
+    /// Delivers the results of file jobs, as far as the turn budget allows.
+    pub(super) fn deliver_from_files(&mut self, now: Instant) {
+        while let Some((id, answer)) = self.files.answers.pop_front() {
+            match self.slot_of(id) {
+                Some(index) => self.visit(index, Input::File(id, answer), now),
+                None => answer.cleanup().into_iter().for_each(|job| self.files.start(job)),
+            }
+            if self.is_over() {
+                return;
+            }
+        }
+    }
+
     /// Asks a host's agent for its keys, or for a signature.
     pub(super) fn ask_agent(&mut self, asker: Asker, question: Question, now: Instant) {
         let Self { agents, hosts, schedule, .. } = self;

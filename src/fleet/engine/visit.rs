@@ -42,6 +42,7 @@ impl Engine {
                     command: child.and_then(|id| self.children.report(id)),
                     execs: &mut self.execs,
                     input_budget: limits::INPUT_PER_VISIT,
+                    scratch: &mut self.scratch,
                     out: &mut out,
                 },
             );
@@ -108,6 +109,7 @@ impl Engine {
             Effect::Disk(request) => {
                 return self.disk.ask(&slot.session.target().profile.verifier, asker, request);
             }
+            Effect::File(job) => return self.files.start(job),
             Effect::StartCommand(conduit) => return self.start_command(index, conduit, now),
             Effect::OpenTunnel(conduit) => return self.open_tunnel(index, conduit, now),
             Effect::Tunnelled(id, progress) => return self.pass_on(index, id, progress),

@@ -36,6 +36,7 @@ impl End {
             kind: Arc::new(kind),
             banner: None,
             command_said: None,
+            left_over: Default::default(),
         }))
     }
 }

@@ -115,6 +115,7 @@ impl Told {
                 assert_eq!(known.deliver, Deliver::Lines, "{command:?}");
                 known.lines[*stream as usize].push((*offset, bytes.to_vec()));
             }
+            Event::Progress { command, .. } => panic!("{command:?} is no transfer"),
             Event::Writable { host, command } => {
                 let known = self.command(*command, *host);
                 assert!(

@@ -12,6 +12,7 @@ use crate::error::ChannelProblem;
 use crate::limits;
 use crate::link::{ChannelId, Inbox, LinkError, LinkErrorKind};
 use crate::session::deadline::Deadline;
+use crate::transfer::Transfer;
 
 impl Exec {
     pub(super) fn step_preparing(&mut self, channel: ChannelId, cx: &mut ExecCx<'_>) -> Stepped {
@@ -98,6 +99,10 @@ impl Exec {
         self.enter(ExecState::Running(channel));
         self.deadline = Deadline::new(cx.now, self.request.options.time_limit);
         self.begin_dialogue(cx);
+        if let Some(plan) = &self.request.transfer {
+            let transfer = Transfer::new(self.id, plan, &cx.peer.target.shown().to_string());
+            self.transfer = Some(Box::new(transfer));
+        }
         Ok(Progress::Advanced)
     }
 }

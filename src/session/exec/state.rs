@@ -50,6 +50,8 @@ pub(in crate::session) struct RefusedEnv {
 /// The next step in stopping a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::session) enum StopStep {
+    /// Let a transfer remove what is half done.
+    CleanUp,
     /// Send SIGTERM.
     Signal,
     /// Send EOF.

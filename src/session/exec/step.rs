@@ -10,7 +10,7 @@ use crate::error::{ChannelProblem, HostError, HostErrorKind};
 use crate::ids::CommandId;
 use crate::limits;
 use crate::link::{ChannelId, Link, LinkError, LinkErrorKind};
-use crate::output::Outcome;
+use crate::output::{Outcome, Transferred};
 use crate::session::deadline::Deadline;
 use crate::session::failure::Peer;
 use crate::session::spare::Channels;
@@ -69,6 +69,7 @@ pub(in crate::session) struct ExecCx<'a> {
     pub out: &'a mut Vec<Effect>,
     /// How many bytes of input may still be sent in this visit.
     pub input_budget: &'a mut usize,
+    pub scratch: &'a mut Vec<u8>,
     /// Whether another command has a channel on this connection.
     pub has_others: bool,
     pub channels: &'a mut Channels,
@@ -81,8 +82,9 @@ impl<'a> ExecCx<'a> {
         peer: Peer<'a>,
         channels: &'a mut Channels,
     ) -> (&'a mut Execs, Self) {
-        let Cx { now, link, execs, out, input_budget, .. } = cx;
-        (execs, Self { peer, now: *now, link: *link, out, input_budget, has_others: false, channels })
+        let Cx { now, link, execs, out, input_budget, scratch, .. } = cx;
+        let link = &mut **link;
+        (execs, Self { peer, now: *now, link, out, input_budget, scratch, has_others: false, channels })
     }
 }
 
@@ -281,6 +283,9 @@ impl Exec {
         if self.sudo.is_some() {
             return self.step_sudo(channel, cx);
         }
+        if self.transfer.is_some() {
+            return self.step_transfer(channel, cx);
+        }
         if *cx.input_budget > 0 && !self.stdin.is_empty() {
             let waiting = self.stdin.front();
             let waiting = &waiting[..waiting.len().min(*cx.input_budget)];
@@ -307,5 +312,54 @@ impl Exec {
             return Ok(Progress::Advanced);
         }
         Ok(Progress::Pending)
+    }
+
+    /// Takes the transfer further. Closes the channel once the transfer has ended.
+    fn step_transfer(&mut self, channel: ChannelId, cx: &mut ExecCx<'_>) -> Stepped {
+        let Some(transfer) = &mut self.transfer else { return Ok(Progress::Pending) };
+        transfer.go_on();
+        let outcome = match transfer.end() {
+            None => return self.send_requests(channel, cx),
+            Some(Ok(done)) => Outcome::Transferred(Box::new(done)),
+            Some(Err(problem)) => self.failed(cx, HostErrorKind::Transfer(problem)),
+        };
+        self.close(channel, outcome, CloseStep::Send, cx.now);
+        Ok(Progress::Advanced)
+    }
+
+    /// Sends what a transfer asks of the SFTP server.
+    pub(super) fn send_requests(&mut self, channel: ChannelId, cx: &mut ExecCx<'_>) -> Stepped {
+        let Some(transfer) = self.transfer.as_mut().filter(|transfer| transfer.has_unsent()) else {
+            return Ok(Progress::Pending);
+        };
+        if *cx.input_budget == 0 {
+            return Ok(Progress::Pending);
+        }
+        transfer.fill(cx.scratch, limits::WRITE_CHUNK.min(*cx.input_budget));
+        match cx.link.write(channel, cx.scratch) {
+            Ok(0) => Ok(Progress::Pending),
+            Ok(written) => {
+                transfer.sent(written);
+                self.traffic.sent += written as u64;
+                *cx.input_budget = cx.input_budget.saturating_sub(written.max(limits::WRITE_CHUNK));
+                Ok(Progress::Advanced)
+            }
+            Err(LinkError { kind: LinkErrorKind::Denied, text }) => {
+                transfer.server_ended(text);
+                Ok(Progress::Advanced)
+            }
+            Err(error) => Err(Trouble::of(error, |text| self.request.refused(text))),
+        }
+    }
+
+    /// The progress of the transfer that the command is. `None` before it begins and after it has
+    /// ended.
+    pub(crate) fn progress(&self) -> Option<Transferred> {
+        self.transfer.as_ref().map(|transfer| transfer.progress())
+    }
+
+    /// Takes the report of that progress.
+    pub(crate) fn take_progress(&mut self) -> Option<Transferred> {
+        self.transfer.as_mut().map(|transfer| transfer.take_news())
     }
 }

@@ -84,12 +84,23 @@ impl Exec {
             return self.close(channel, exited, CloseStep::Send, cx.now);
         }
         self.deadline = Deadline::new(cx.now, cx.peer.target.profile.timeouts.stop);
-        self.enter(ExecState::Stopping { channel, outcome, step: StopStep::Signal });
+        let step = match &mut self.transfer {
+            Some(transfer) => {
+                transfer.stop();
+                StopStep::CleanUp
+            }
+            None => StopStep::Signal,
+        };
+        self.enter(ExecState::Stopping { channel, outcome, step });
     }
 
     pub(super) fn step_stopping(&mut self, channel: ChannelId, cx: &mut ExecCx<'_>) -> Stepped {
         let ExecState::Stopping { step, .. } = &mut self.state else { return Ok(Progress::Pending) };
         match *step {
+            StopStep::CleanUp => match self.transfer.as_ref().is_none_or(|transfer| transfer.has_ended()) {
+                true => *step = StopStep::Eof,
+                false => return self.send_requests(channel, cx),
+            },
             StopStep::Signal => {
                 send_signal(channel, Signal::Term, cx)?;
                 *step = StopStep::Eof;

@@ -10,7 +10,8 @@ use super::{CommandNews, Effect, Exec, ExecCx, ExecState, InboxBuffer};
 use crate::ids::{CommandId, StdStream};
 use crate::limits;
 use crate::link::Link;
-use crate::output::{Outcome, Room, SpareBuffers, Stream};
+use crate::output::{Deliver, Outcome, Room, SpareBuffers, Stream};
+use crate::transfer::local::FileAnswer;
 
 /// All commands of a fleet, including finished ones until they are released.
 #[derive(Debug)]
@@ -179,6 +180,24 @@ impl Execs {
         Some(result)
     }
 
+    /// Passes the answer to a file job on to the transfer that asked. If that has ended, cleans up
+    /// after the job.
+    pub(in crate::session) fn file_answer(
+        &mut self,
+        id: CommandId,
+        answer: FileAnswer,
+        now: Instant,
+        out: &mut Vec<Effect>,
+    ) {
+        match self.get_mut(id).and_then(|exec| exec.transfer.as_mut()) {
+            Some(transfer) => {
+                transfer.answer(answer);
+                self.note(id, now, out);
+            }
+            None => out.extend(answer.cleanup().map(Effect::File)),
+        }
+    }
+
     /// Releases a command whose output nobody will read any more. A finished command is removed.
     /// The output of an unfinished one is discarded from now on, unless it goes to a sink.
     pub(crate) fn release(&mut self, id: CommandId) {
@@ -202,6 +221,12 @@ impl Execs {
         let listed = exec.list_output();
         let Traffic { received, sent } = mem::take(&mut exec.traffic);
         let writable = exec.stdin.has_room_again();
+        let transfer = exec.transfer.as_mut();
+        let is_told = exec.request.options.output.deliver != Deliver::Nothing && !exec.released;
+        let progressed = transfer.is_some_and(|transfer| {
+            out.extend(transfer.take_jobs().into_iter().map(Effect::File));
+            is_told && transfer.has_news()
+        });
         self.traffic.received += received;
         self.traffic.sent += sent;
         if started {
@@ -210,6 +235,9 @@ impl Execs {
         out.extend(
             listed.into_iter().flatten().map(|stream| Effect::Command(id, CommandNews::Output(stream))),
         );
+        if progressed {
+            out.push(Effect::Command(id, CommandNews::Progress));
+        }
         if writable {
             out.push(Effect::Command(id, CommandNews::Writable));
         }
@@ -219,7 +247,8 @@ impl Execs {
     /// Updates the totals of unread output.
     fn book(&mut self, id: CommandId) {
         let Some(exec) = self.get_mut(id) else { return };
-        let unread = [exec.stdout.len(), exec.stderr.len()];
+        let unwritten = exec.transfer.as_ref().map_or(0, |transfer| transfer.unwritten());
+        let unread = [exec.stdout.len() + unwritten, exec.stderr.len()];
         let before = mem::replace(&mut exec.booked, unread);
         let holding = |streams: [usize; 2]| streams.into_iter().filter(|unread| *unread > 0).count();
         self.unread = self.unread - before.iter().sum::<usize>() + unread.iter().sum::<usize>();
@@ -233,6 +262,14 @@ impl Execs {
         let Some(exec) = self.get_mut(id) else { return };
         if exec.is_finished() {
             return;
+        }
+        let mut outcome = outcome;
+        if let Some(mut transfer) = exec.transfer.take() {
+            transfer.lose();
+            cx.out.extend(transfer.take_jobs().into_iter().map(Effect::File));
+            if let Outcome::Failed(error) = outcome {
+                outcome = Outcome::Failed(error.with_left_over(transfer.left_over()));
+            }
         }
         exec.ended = ended;
         exec.end_dialogue();

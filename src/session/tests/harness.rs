@@ -309,7 +309,8 @@ impl Bench {
     pub(super) fn command_with(&mut self, options: RunOptions, input: &[u8], end: bool) -> usize {
         let number = self.commands.len();
         let text = CString::new(format!("command {number}")).unwrap();
-        let request = Arc::new(Request { program: self.program, text, options: Arc::new(options) });
+        let request =
+            Arc::new(Request { program: self.program, text, options: Arc::new(options), transfer: None });
         let run = (RunId::new(0, 0), number);
         let id = self.execs.insert_with(|id| Exec::new(id, request, HostId::new(0, 0), run, self.now));
         let exec = self.execs.get_mut(id).unwrap();
@@ -440,6 +441,7 @@ impl Bench {
                     self.tunnelled = self.proxy_says.pop_front().unwrap_or_else(opened).into();
                 }
                 Effect::Disk(request) => self.disk.is_asked(request),
+                Effect::File(job) => panic!("no script has a transfer: {job:?}"),
                 Effect::ListKeys => self.agent.is_asked(Asked::Keys),
                 Effect::Sign(request) => self.agent.is_asked(Asked::Signature(request)),
                 Effect::Touch(request) => {
@@ -505,7 +507,17 @@ impl Bench {
         let agent_is_busy = false;
         session.enter(
             state,
-            &mut Cx { now: *now, calendar, link, agent_is_busy, command: None, execs, input_budget, out },
+            &mut Cx {
+                now: *now,
+                calendar,
+                link,
+                agent_is_busy,
+                command: None,
+                execs,
+                input_budget,
+                scratch: &mut Vec::new(),
+                out,
+            },
         );
     }
 
@@ -517,8 +529,17 @@ impl Bench {
         let calendar = || SystemTime::UNIX_EPOCH + CALENDAR;
         let input_budget = limits::INPUT_PER_VISIT;
         let command = child.as_mut().map(|child| child as &mut dyn CommandReport);
-        let cx =
-            &mut Cx { now: *now, calendar, link, agent_is_busy, command, execs, input_budget, out: &mut out };
+        let cx = &mut Cx {
+            now: *now,
+            calendar,
+            link,
+            agent_is_busy,
+            command,
+            execs,
+            input_budget,
+            scratch: &mut Vec::new(),
+            out: &mut out,
+        };
         session.step(input, cx);
         if !session.view(execs).holds_descriptor {
             self.child = None;

@@ -24,6 +24,7 @@ pub(super) fn error_of_proxy(stage: Stage, kind: HostErrorKind) -> HostError {
         kind: Arc::new(kind),
         banner: None,
         command_said: None,
+        left_over: Default::default(),
     })
 }
 

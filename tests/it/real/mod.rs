@@ -54,6 +54,7 @@ mod stop;
 mod sudo;
 mod sudo_stub;
 mod timing;
+mod transfer;
 mod trust;
 
 use std::fs;

@@ -1,0 +1,282 @@
+//! One transfer on one host: the SFTP session, and the task that uses it.
+
+use std::mem;
+
+use super::local::{FileAnswer, FileJob};
+use super::plan::Plan;
+use super::report::Report;
+use super::requests::{Requests, Step, Tag};
+use super::task::{Task, TaskCx};
+use crate::error::{RemotePath, TransferProblem};
+use crate::ids::CommandId;
+use crate::limits;
+use crate::output::{Bound, Room, Transferred};
+use crate::sftp::{Decoder, Limits, Reply, Request};
+
+/// A transfer on one host. It does no IO: bytes of the SFTP channel and answers to file jobs go in,
+/// bytes and file jobs come out.
+#[derive(Debug)]
+pub(crate) struct Transfer {
+    id: CommandId,
+    phase: Phase,
+    decoder: Decoder,
+    requests: Requests,
+    task: Box<dyn Task>,
+    jobs: Vec<FileJob>,
+    report: Report,
+    /// What has made the transfer fail.
+    problem: Option<TransferProblem>,
+    /// The progress that was reported last, and whether that report was taken.
+    told: Transferred,
+    is_told: bool,
+}
+
+/// How far a transfer is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// The server's version is awaited.
+    Greeting,
+    /// The server's limits are awaited.
+    Limits,
+    /// Files are copied.
+    Working,
+    /// The transfer has failed or was cancelled, and removes what is half done.
+    CleaningUp,
+    Ended,
+}
+
+/// Every legal transition and its cause.
+#[cfg(test)]
+pub(super) const EDGES: &[(Phase, Phase, &str)] = &[
+    (Phase::Greeting, Phase::Limits, "server has limits"),
+    (Phase::Greeting, Phase::Working, "server has no limits"),
+    (Phase::Greeting, Phase::Ended, "protocol violated, or cancelled"),
+    (Phase::Limits, Phase::Working, "limits known"),
+    (Phase::Limits, Phase::Ended, "protocol violated, or cancelled"),
+    (Phase::Working, Phase::CleaningUp, "failed, or cancelled"),
+    (Phase::Working, Phase::Ended, "all done, or protocol violated"),
+    (Phase::CleaningUp, Phase::Ended, "all removed, or protocol violated"),
+];
+
+impl Transfer {
+    /// Begins a transfer over a new SFTP channel. `host` is the name of the host for local paths.
+    pub(crate) fn new(id: CommandId, plan: &Plan, host: &str) -> Self {
+        let mut requests = Requests::default();
+        requests.greet();
+        Self {
+            id,
+            phase: Phase::Greeting,
+            decoder: Decoder::default(),
+            requests,
+            task: plan.task(host),
+            jobs: Vec::new(),
+            report: Report::default(),
+            problem: None,
+            told: Transferred::default(),
+            is_told: true,
+        }
+    }
+
+    /// Handles bytes from the SFTP server.
+    pub(crate) fn receive(&mut self, bytes: &[u8]) {
+        if self.phase == Phase::Ended || bytes.is_empty() {
+            return;
+        }
+        let mut decoder = mem::take(&mut self.decoder);
+        let fed = decoder.feed(bytes, |reply| self.reply(reply));
+        self.decoder = decoder;
+        match fed {
+            Ok(()) => self.go_on(),
+            Err(problem) => self.fail(problem),
+        }
+    }
+
+    fn reply(&mut self, reply: Reply<'_>) -> Result<(), TransferProblem> {
+        let strange = |what: &str| Err(TransferProblem::Protocol(what.to_owned()));
+        if let Reply::Version { version, extensions } = reply {
+            if self.phase != Phase::Greeting {
+                return strange("a second version");
+            }
+            if version < 3 {
+                return strange(&format!("version {version} is too old"));
+            }
+            self.requests.extensions = extensions;
+            if extensions.limits {
+                self.requests.send(Tag { slot: 0, step: Step::Limits }, &Request::Limits);
+                self.enter(Phase::Limits);
+            } else {
+                self.enter(Phase::Working);
+            }
+            return Ok(());
+        }
+        let tag = reply.id().and_then(|id| self.requests.answered(id));
+        let Some(tag) = tag else { return strange("an answer to a request that was not made") };
+        if tag.step == Step::Limits {
+            if let Reply::Extended { bytes, .. } = reply
+                && let Ok(limits) = Limits::parse(bytes)
+            {
+                self.requests.limit(limits);
+            }
+            if self.phase == Phase::Limits {
+                self.enter(Phase::Working);
+            }
+            return Ok(());
+        }
+        let (task, mut cx) = self.split();
+        let handled = task.reply(tag, reply, &mut cx);
+        // While it cleans up, a task has nothing left that could fail.
+        if self.phase == Phase::CleaningUp { Ok(()) } else { handled }
+    }
+
+    /// Handles the answer to a file job.
+    pub(crate) fn answer(&mut self, answer: FileAnswer) {
+        let (task, mut cx) = self.split();
+        let handled = task.answer(answer, &mut cx);
+        match handled {
+            Err(problem) if self.phase == Phase::Working => self.fail(problem),
+            _ => self.go_on(),
+        }
+    }
+
+    /// Makes what requests and file jobs there is room for.
+    pub(crate) fn go_on(&mut self) {
+        if self.phase == Phase::Working {
+            let (task, mut cx) = self.split();
+            if let Err(problem) = task.advance(&mut cx) {
+                return self.fail(problem);
+            }
+        }
+        if matches!(self.phase, Phase::Working | Phase::CleaningUp) && self.task.is_done() {
+            self.enter(Phase::Ended);
+        }
+    }
+
+    fn split(&mut self) -> (&mut dyn Task, TaskCx<'_>) {
+        let Self { id, requests, task, jobs, report, .. } = self;
+        (&mut **task, TaskCx { id: *id, requests, jobs, report })
+    }
+
+    fn fail(&mut self, problem: TransferProblem) {
+        // A server that violates the protocol is not asked for anything more.
+        let is_of_use = !matches!(problem, TransferProblem::Protocol(_) | TransferProblem::ServerEnded(_));
+        self.problem.get_or_insert(problem);
+        if is_of_use {
+            self.stop();
+        } else {
+            self.lose();
+        }
+    }
+
+    /// Gives up, and removes what is half done. The transfer has ended once that is done.
+    pub(crate) fn stop(&mut self) {
+        match self.phase {
+            Phase::Working => {
+                self.enter(Phase::CleaningUp);
+                let (task, mut cx) = self.split();
+                task.abandon(&mut cx);
+                self.go_on();
+            }
+            Phase::Greeting | Phase::Limits => self.lose(),
+            Phase::CleaningUp | Phase::Ended => {}
+        }
+    }
+
+    /// Gives up without the server, because it is gone. Removes what is half done on this machine.
+    pub(crate) fn lose(&mut self) {
+        if matches!(self.phase, Phase::Working) {
+            let (task, mut cx) = self.split();
+            task.abandon(&mut cx);
+        }
+        if self.phase != Phase::Ended {
+            self.enter(Phase::Ended);
+        }
+    }
+
+    /// Ends the transfer because the server has ended. `why` is what is known about the reason.
+    pub(crate) fn server_ended(&mut self, why: String) {
+        if self.phase != Phase::Ended {
+            self.fail(TransferProblem::ServerEnded(why));
+        }
+    }
+
+    fn enter(&mut self, next: Phase) {
+        #[cfg(test)]
+        assert!(
+            EDGES.iter().any(|(from, to, _)| (*from, *to) == (self.phase, next)),
+            "{:?} -> {next:?}",
+            self.phase
+        );
+        self.phase = next;
+    }
+
+    /// How the transfer has ended. `None` while it goes on.
+    pub(crate) fn end(&mut self) -> Option<Result<Transferred, TransferProblem>> {
+        if self.phase != Phase::Ended {
+            return None;
+        }
+        Some(self.problem.take().map_or_else(|| self.report.end(), Err))
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        self.phase == Phase::Ended
+    }
+
+    /// What the transfer has done so far.
+    pub(crate) fn progress(&self) -> Transferred {
+        self.report.done
+    }
+
+    /// Whether there is progress to report, and no earlier report waits to be taken. Returns `true`
+    /// once.
+    pub(crate) fn has_news(&mut self) -> bool {
+        let has_news = self.is_told && self.told != self.report.done;
+        self.is_told &= !has_news;
+        has_news
+    }
+
+    /// Takes the report of the progress.
+    pub(crate) fn take_news(&mut self) -> Transferred {
+        self.is_told = true;
+        self.told = self.report.done;
+        self.told
+    }
+
+    /// The temporary files on the host that may be left there.
+    pub(crate) fn left_over(&self) -> Vec<RemotePath> {
+        self.task.left_over()
+    }
+
+    /// The file jobs that were made since the last call.
+    pub(crate) fn take_jobs(&mut self) -> Vec<FileJob> {
+        mem::take(&mut self.jobs)
+    }
+
+    /// How many bytes from the host wait to be written to the disk of this machine.
+    pub(crate) fn unwritten(&self) -> usize {
+        self.task.unwritten()
+    }
+
+    /// How much more may be read from the server. `share` is how much may wait to be written because
+    /// of the fleet's output budget.
+    pub(crate) fn room(&self, share: usize) -> Room {
+        let left = |limit: usize| limit.saturating_sub(self.unwritten());
+        let own = Room { bytes: left(limits::FILE_UNWRITTEN), bound: Bound::Stream };
+        own.min(Room { bytes: left(share), bound: Bound::Budget })
+    }
+
+    /// Whether something waits to be sent to the server.
+    pub(crate) fn has_unsent(&self) -> bool {
+        self.phase != Phase::Ended && self.requests.unsent() > 0
+    }
+
+    /// Replaces the contents of a buffer by what is to be sent next, at most `max` bytes.
+    pub(crate) fn fill(&self, buffer: &mut Vec<u8>, max: usize) {
+        buffer.clear();
+        self.requests.fill(buffer, max);
+    }
+
+    /// Notes that the first `count` bytes of what waits are sent.
+    pub(crate) fn sent(&mut self, count: usize) {
+        self.requests.consume(count);
+    }
+}

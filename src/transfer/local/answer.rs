@@ -1,0 +1,54 @@
+//! What the jobs report.
+
+use std::sync::Arc;
+
+use super::{Begun, FileJob, Listing};
+use crate::error::LocalProblem;
+
+/// The result of a [`FileJob`], for the command that asked.
+#[derive(Debug)]
+pub(crate) enum FileAnswer {
+    Listed(Result<Arc<Listing>, LocalProblem>),
+    /// A chunk that a [`Reader`](super::Reader) waits for. `offset` is a multiple of
+    /// [`CHUNK`](crate::limits::CHUNK).
+    Chunk {
+        file: usize,
+        offset: u64,
+        bytes: Result<Arc<[u8]>, LocalProblem>,
+    },
+    Checked {
+        file: usize,
+        result: Result<(), LocalProblem>,
+    },
+    Begun {
+        tag: u32,
+        result: Result<Begun, LocalProblem>,
+    },
+    /// `bytes` is how many bytes the job had, whether or not they could be written.
+    Written {
+        tag: u32,
+        bytes: usize,
+        result: Result<(), LocalProblem>,
+    },
+    Finished {
+        tag: u32,
+        result: Result<(), LocalProblem>,
+    },
+    /// `Ok` says whether the directory or link is new.
+    Made {
+        tag: u32,
+        result: Result<bool, LocalProblem>,
+    },
+}
+
+impl FileAnswer {
+    /// The job that cleans up after an answer whose command has ended meanwhile.
+    pub(crate) fn cleanup(self) -> Option<FileJob> {
+        match self {
+            Self::Begun { result: Ok(Begun::Part { part, resume_at }), .. } => {
+                Some(FileJob::Abandon { part, keep: resume_at > 0 })
+            }
+            _ => None,
+        }
+    }
+}

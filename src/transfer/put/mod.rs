@@ -1,0 +1,25 @@
+//! Sending files to hosts.
+
+mod file;
+mod options;
+mod paths;
+mod task;
+
+use std::sync::Arc;
+
+pub use options::{Placement, Put};
+pub(super) use task::PutTask;
+
+use self::options::Settings;
+use super::local::Source;
+
+/// A put, checked, as all hosts with the same paths share it.
+#[derive(Debug)]
+pub(crate) struct PutPlan {
+    pub(super) source: Arc<Source>,
+    /// The target on the host.
+    pub(super) remote: Vec<u8>,
+    /// The last component of the local path, for a target that is a directory.
+    pub(super) name: Vec<u8>,
+    pub(super) settings: Settings,
+}

@@ -1,0 +1,31 @@
+//! How far a transfer is, and the problems of its single files.
+
+use crate::error::TransferProblem;
+use crate::output::Transferred;
+
+/// The report of a transfer, with the problems of single files.
+#[derive(Debug, Default)]
+pub(crate) struct Report {
+    pub done: Transferred,
+    failed: u64,
+    first: Option<Box<TransferProblem>>,
+    /// Whether the transfer is of one file, so that its problem is that of the transfer.
+    pub is_single: bool,
+}
+
+impl Report {
+    /// Notes that a file was not copied. The transfer goes on with the others.
+    pub(crate) fn note(&mut self, problem: TransferProblem) {
+        self.failed += 1;
+        self.first.get_or_insert_with(|| Box::new(problem));
+    }
+
+    /// The end of a transfer that has done all that it could.
+    pub(super) fn end(&mut self) -> Result<Transferred, TransferProblem> {
+        match self.first.take() {
+            None => Ok(self.done),
+            Some(problem) if self.is_single => Err(*problem),
+            Some(first) => Err(TransferProblem::Incomplete { failed: self.failed, first }),
+        }
+    }
+}
