@@ -44,10 +44,11 @@ STAGE      accept banner kex auth open exec stream end close wire
 ACTION     silence fin rst stall drip delay=MS disconnect=TEXT garbage raw=HEX refuse http lines long-line
            flip=HEX flood opens no-close no-status
 SETTING    auth auth-delay auth-tries-max host-keys other-host-key kex ciphers macs rekey-bytes window
-           packet
+           packet sftp sftp-extensions sftp-limits sftp-delay sftp-files sftp-keep sftp-space
 
 Serves every address of 127.0.0.0/8, prints `listening PORT`, ends at end of input.
-Commands on standard input: `stats` and `stats ADDRESS`, each answered with one line of JSON.
+Commands on standard input: `stats` and `stats ADDRESS`, each answered with one line of JSON, and
+`files ADDRESS`, answered with one line.
 ";
 
 impl Config {

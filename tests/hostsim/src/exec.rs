@@ -46,6 +46,8 @@ pub(crate) enum Step {
     Cat,
     Count,
     Yes,
+    /// The SFTP server.
+    Sftp,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,6 +77,11 @@ impl Program {
             }
         }
         program
+    }
+
+    /// The subsystem `sftp`.
+    pub(crate) fn sftp() -> Self {
+        Self { steps: vec![Step::Sftp], finish: Finish::Exit(0) }
     }
 
     /// Adds one command; returns whether the next one would be reached.
@@ -147,7 +154,7 @@ impl Program {
     }
 
     pub(crate) fn reads_input(&self) -> bool {
-        self.steps.iter().any(|step| matches!(step, Step::Cat | Step::Count))
+        self.steps.iter().any(|step| matches!(step, Step::Cat | Step::Count | Step::Sftp))
     }
 }
 

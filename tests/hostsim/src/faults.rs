@@ -21,7 +21,7 @@ pub enum Stage {
     Auth,
     /// `open`: a CHANNEL_OPEN has arrived, and has no response yet.
     Open,
-    /// `exec`: an exec request has arrived, and has no response yet.
+    /// `exec`: a request for a command or a subsystem has arrived, and has no response yet.
     Exec,
     /// `stream` or `stream@N`: exec was accepted and N bytes of output (default 0, at most
     /// [`AFTER_MAX`]) were sent.

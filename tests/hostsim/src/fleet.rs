@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use russh::keys::PublicKey;
@@ -16,6 +16,7 @@ use crate::config::Config;
 use crate::faults::{Action, Behaviour, Fault, Stage};
 use crate::keys::Keys;
 use crate::setting::{AuthPolicy, HostConfig};
+use crate::sftp::{Disk, RemoteFile, SftpConfig};
 use crate::stats::{Counters, Stats, add, subtract};
 
 /// Messages queued between a program and its session: enough to keep the socket busy, and few
@@ -56,6 +57,7 @@ pub(crate) struct Profile {
     pub(crate) auth_delay: Duration,
     pub(crate) user_key: PublicKey,
     pub(crate) password: String,
+    pub(crate) sftp: SftpConfig,
     pub(crate) server: Arc<server::Config>,
 }
 
@@ -65,6 +67,14 @@ pub(crate) struct Host {
     pub(crate) address: IpAddr,
     pub(crate) counters: Counters,
     pub(crate) profile: Arc<Profile>,
+    /// Made when it is first used.
+    disk: OnceLock<Mutex<Disk>>,
+}
+
+impl Host {
+    pub(crate) fn disk(&self) -> &Mutex<Disk> {
+        self.disk.get_or_init(|| Mutex::new(Disk::new(&self.profile.sftp)))
+    }
 }
 
 #[derive(Debug)]
@@ -105,7 +115,7 @@ impl Fleet {
         let matching =
             rules.filter(|(_, rule)| rule.hosts.contains(address)).map(|(index, _)| index).collect();
         let profile = self.profile(matching)?;
-        let host = Arc::new(Host { address, counters: Counters::default(), profile });
+        let host = Arc::new(Host { address, counters: Counters::default(), profile, disk: OnceLock::new() });
         Ok(lock(&self.hosts).entry(address).or_insert(host).clone())
     }
 
@@ -125,6 +135,11 @@ impl Fleet {
             }
         }
         stats
+    }
+
+    /// What is on the disk of a host.
+    pub(crate) fn files(&self, address: IpAddr) -> Result<Vec<RemoteFile>, String> {
+        Ok(lock(self.host(address)?.disk()).files())
     }
 
     pub(crate) fn count_panic(&self) {
@@ -149,6 +164,7 @@ impl Fleet {
             auth_delay: host.auth_delay,
             user_key: self.keys.user()?.public_key().clone(),
             password: self.config.password.clone(),
+            sftp: host.sftp.clone(),
             server: Arc::new(server_config(&host, &self.keys)?),
         });
         Ok(lock(&self.profiles).entry(rules).or_insert(profile).clone())

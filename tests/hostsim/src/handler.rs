@@ -279,10 +279,18 @@ impl Handler for HostHandler {
     async fn subsystem_request(
         &mut self,
         channel: ChannelId,
-        _: &str,
+        name: &str,
         session: &mut Session,
     ) -> Result<(), Error> {
-        session.channel_failure(channel)
+        match self.pass(Stage::Exec, Some(session)).await? {
+            Verdict::Go if name == "sftp" && self.host.profile.sftp.enabled => (),
+            Verdict::Go | Verdict::Refuse => return session.channel_failure(channel),
+            Verdict::Leave => return Ok(()),
+        }
+        session.channel_success(channel)?;
+        let (host, wire) = (self.host.clone(), self.wire.clone());
+        self.slots.start(channel, Program::sftp(), host, wire, session);
+        Ok(())
     }
 
     async fn data(&mut self, channel: ChannelId, data: &[u8], session: &mut Session) -> Result<(), Error> {

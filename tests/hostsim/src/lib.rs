@@ -53,7 +53,15 @@
 //! last command. A session holds at most a few pieces of 32 KiB of output: a client that does not
 //! read slows the program down. Input that no command reads is dropped; `cat` holds up to 64 MiB
 //! that it cannot send, then the host disconnects. Requests for a pty and for environment variables
-//! succeed without effect; shells and subsystems are refused.
+//! succeed without effect; shells are refused, and subsystems other than `sftp`.
+//!
+//! # Files
+//! The subsystem `sftp` serves version 3 with `posix-rename@openssh.com`, `fsync@openssh.com` and
+//! `limits@openssh.com`. Each host has a disk in memory, which begins with an empty `/home`, where
+//! relative paths begin, and with the files of the setting `sftp-files`, which have any size and
+//! take no memory. Of a file above `sftp-keep` the host keeps only size and [`digest`], so 1,000
+//! hosts can take 10 MB each. [`Sim::files_of`] says what a disk holds. Of permissions, the owner's
+//! for reading and writing count. See [`SftpConfig`] for all settings.
 //!
 //! # Faults
 //! A [`Rule`] gives some hosts ([`Subset`]) a [`Fault`] (an [`Action`] at a [`Stage`]) or another
@@ -68,10 +76,12 @@
 //! | `127.1.0.7 wire@4096:flip=80` | flips a bit in byte 4096 of the encrypted stream |
 //! | `127.1.0.8 set:other-host-key=true` | a changed host key |
 //! | `i%10==4 set:ciphers=aes256-ctr` | one cipher only |
+//! | `i%2==1 set:sftp=false` | no SFTP |
+//! | `i:0..9 set:sftp-files=data/big=1000000000` | a file of 1 GB |
 //!
 //! An action at `auth` other than `refuse` happens once per connection; `disconnect` there follows
 //! a USERAUTH_FAILURE, because russh responds before it looks at the action. Faults of `stream@N`
-//! do not affect shorter output.
+//! do not affect shorter output; the answers of the SFTP server are output too.
 
 mod auth;
 mod builder;
@@ -86,6 +96,7 @@ mod retire;
 mod run;
 mod serve;
 mod setting;
+mod sftp;
 mod sim;
 mod slots;
 mod stats;
@@ -101,6 +112,7 @@ pub use faults::{AFTER_MAX, Action, Behaviour, Fault, Rule, Stage};
 pub use keys::{Keys, hashed_name, known_hosts_name};
 pub use serve::{asked_to_serve, serve_from_args};
 pub use setting::{AuthPolicy, HostConfig, HostKeyKind, Setting};
+pub use sftp::{FileKind, RemoteFile, SftpConfig, SftpExtension, SftpLimits, digest};
 pub use sim::{Sim, SimError};
 pub use stats::Stats;
 pub use subset::{HOSTS_MAX, Subset, host_address, host_index};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use russh::server::Handle;
 use russh::{ChannelId, Disconnect, Sig};
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -12,6 +12,8 @@ use tokio::time::sleep;
 use crate::exec::{CHUNK, Content, Finish, Program, Step, Stream, pattern};
 use crate::faults::{Action, Fault, Stage};
 use crate::fleet::{EVENTS, Host};
+use crate::sftp::Server;
+use crate::stats::count;
 use crate::wire::{DRIP, Wire};
 
 /// SSH_EXTENDED_DATA_STDERR (RFC 4254 section 5.2).
@@ -49,14 +51,16 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    pub(crate) async fn run(mut self, program: Program) -> Result<(), Gone> {
+    pub(crate) async fn run(mut self, mut program: Program) -> Result<(), Gone> {
         let host = self.host.clone();
         let plan = &host.profile.plan;
         self.fault = plan.at(Stage::Stream).cloned();
         // Output is counted from 0: a fault after 0 bytes comes before all of it.
         self.write(Stream::Stdout, Bytes::new()).await?;
         for step in program.steps {
-            self.step(step).await?;
+            if let Some(status) = self.step(step).await? {
+                program.finish = Finish::Exit(status);
+            }
         }
         if program.finish == Finish::Never {
             return std::future::pending().await;
@@ -74,7 +78,8 @@ impl Run {
         self.handle.close(self.channel).await.map_err(|()| Gone)
     }
 
-    async fn step(&mut self, step: Step) -> Result<(), Gone> {
+    /// Returns the exit status of a program that has failed.
+    async fn step(&mut self, step: Step) -> Result<Option<u32>, Gone> {
         match step {
             Step::Sleep(time) => sleep(time).await,
             Step::Write(stream, content) => self.content(stream, content).await?,
@@ -102,8 +107,44 @@ impl Run {
                     self.write(Stream::Stdout, block.clone()).await?;
                 }
             }
+            Step::Sftp => return self.sftp().await,
         }
-        Ok(())
+        Ok(None)
+    }
+
+    /// Answers requests until the input ends, or one of them is malformed.
+    async fn sftp(&mut self) -> Result<Option<u32>, Gone> {
+        let delay = self.host.profile.sftp.delay;
+        let mut server = Server::new(self.host.clone());
+        let (mut unread, mut answers) = (BytesMut::new(), BytesMut::new());
+        while let Some(bytes) = self.input.next().await {
+            unread.extend_from_slice(&bytes);
+            loop {
+                let packet = match server.next_packet(&mut unread) {
+                    Ok(Some(packet)) => packet,
+                    Ok(None) => break,
+                    Err(_) => return self.violation(answers).await,
+                };
+                if !delay.is_zero() {
+                    self.write(Stream::Stdout, answers.split().freeze()).await?;
+                    sleep(delay).await;
+                }
+                if server.answer(&packet, &mut answers).is_err() {
+                    return self.violation(answers).await;
+                }
+                if answers.len() >= CHUNK {
+                    self.write(Stream::Stdout, answers.split().freeze()).await?;
+                }
+            }
+            self.write(Stream::Stdout, answers.split().freeze()).await?;
+        }
+        Ok(None)
+    }
+
+    async fn violation(&mut self, answers: BytesMut) -> Result<Option<u32>, Gone> {
+        count(&self.host.counters.sftp_violations);
+        self.write(Stream::Stdout, answers.freeze()).await?;
+        Ok(Some(11))
     }
 
     async fn content(&mut self, stream: Stream, mut content: Content) -> Result<(), Gone> {

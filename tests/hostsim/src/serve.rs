@@ -16,6 +16,7 @@ use crate::config::{Config, USAGE};
 use crate::faults::{Action, Stage};
 use crate::fleet::Fleet;
 use crate::handler::HostHandler;
+use crate::sftp::to_line;
 use crate::stats::count;
 use crate::wire::{Wire, WireStream};
 
@@ -171,6 +172,13 @@ fn answer_parent(fleet: &Fleet) {
                 ("stats", None) => fleet.stats(None).to_json(),
                 ("stats", Some(address)) => match address.parse() {
                     Ok(address) => fleet.stats(Some(address)).to_json(),
+                    Err(_) => format!("error not an address: {address:?}"),
+                },
+                ("files", Some(address)) => match address.parse() {
+                    Ok(address) => match fleet.files(address) {
+                        Ok(files) => to_line(&files),
+                        Err(reason) => format!("error {reason}"),
+                    },
                     Err(_) => format!("error not an address: {address:?}"),
                 },
                 _ => format!("error not a command: {line:?}"),

@@ -4,6 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::sftp::SftpConfig;
+
 /// How a host authenticates clients.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AuthPolicy {
@@ -64,6 +66,8 @@ pub struct HostConfig {
     /// Maximum packet size announced in channel confirmations, in bytes; 0 is the fault of
     /// announcing zero. Default: 32 KiB.
     pub packet: u32,
+    /// The SFTP server.
+    pub sftp: SftpConfig,
 }
 
 impl Default for HostConfig {
@@ -80,11 +84,12 @@ impl Default for HostConfig {
             rekey_bytes: 1 << 30,
             window: 2 << 20,
             packet: 32 << 10,
+            sftp: SftpConfig::default(),
         }
     }
 }
 
-/// One field of [`HostConfig`] with its value. Text form `NAME=VALUE`; on the command line of the
+/// One field of [`HostConfig`] or [`SftpConfig`] with its value. Text form `NAME=VALUE`; on the command line of the
 /// whole fleet `--NAME VALUE`, in a rule `set:NAME=VALUE`. Lists are separated by commas, times are
 /// in milliseconds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,7 +99,7 @@ pub struct Setting {
 }
 
 /// The names of [`Setting`]s.
-const SETTINGS: [&str; 11] = [
+const SETTINGS: [&str; 18] = [
     "auth",
     "auth-delay",
     "auth-tries-max",
@@ -106,6 +111,13 @@ const SETTINGS: [&str; 11] = [
     "rekey-bytes",
     "window",
     "packet",
+    "sftp",
+    "sftp-extensions",
+    "sftp-limits",
+    "sftp-delay",
+    "sftp-files",
+    "sftp-keep",
+    "sftp-space",
 ];
 
 impl Setting {
@@ -136,7 +148,8 @@ impl Setting {
             "macs" => config.macs = names::<russh::mac::Name>(value)?,
             "rekey-bytes" => config.rekey_bytes = number(value)?,
             "window" => config.window = number(value)?,
-            _ => config.packet = number::<u32>(value)?.min(65_535),
+            "packet" => config.packet = number::<u32>(value)?.min(65_535),
+            name => config.sftp.set(name, value)?,
         }
         Ok(())
     }
@@ -230,6 +243,13 @@ mod tests {
             "65536",
             "9",
             "0",
+            "false",
+            "fsync",
+            "34000,4096,4096,2",
+            "5",
+            "etc/hosts=120,data/big=1000000000",
+            "0",
+            "10000",
         ];
         for (name, value) in SETTINGS.iter().zip(values) {
             let mut config = HostConfig::default();

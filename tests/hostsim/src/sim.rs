@@ -13,6 +13,7 @@ use crate::builder::SimBuilder;
 use crate::config::Config;
 use crate::keys::{Keys, hashed_name, known_hosts_name};
 use crate::setting::HostKeyKind;
+use crate::sftp::{RemoteFile, from_line};
 use crate::stats::Stats;
 use crate::subset::host_address;
 
@@ -238,6 +239,17 @@ impl Sim {
     /// As for [`Sim::stats`].
     pub fn stats_of(&self, address: impl Into<IpAddr>) -> Result<Stats, SimError> {
         self.ask(&format!("stats {}", address.into()))
+    }
+
+    /// What is on the disk of the host at `address`, without the directories `/` and `/home`, which
+    /// every host has.
+    ///
+    /// # Errors
+    /// As for [`Sim::stats`].
+    pub fn files_of(&self, address: impl Into<IpAddr>) -> Result<Vec<RemoteFile>, SimError> {
+        let question = format!("files {}", address.into());
+        let answer = self.pipes.lock().unwrap_or_else(PoisonError::into_inner).ask(&question)?;
+        from_line(&answer).ok_or(SimError::Refused(answer))
     }
 
     /// Reads [`Sim::stats`] every 5 ms until `wanted` accepts them or `patience` is over; returns

@@ -84,6 +84,20 @@ counters! {
     stdin_bytes,
     /// CHANNEL_EOF messages received.
     eofs,
+    /// Sessions of the subsystem `sftp`.
+    sftp_sessions,
+    /// Requests of those sessions, without INIT.
+    sftp_requests,
+    /// Bytes that SFTP wrote into files.
+    sftp_written,
+    /// Bytes of files that SFTP sent.
+    sftp_read,
+    /// Requests `fsync@openssh.com`.
+    sftp_fsyncs,
+    /// Handles of SFTP open now.
+    sftp_handles_now,
+    /// SFTP sessions that the server ended, because a packet was malformed or too long.
+    sftp_violations,
     /// Connections that an action took from the SSH server: silence, fin, rst, stall, garbage, raw.
     retired,
     /// Channels that the server opened towards clients.

@@ -6,6 +6,7 @@ mod auth;
 mod commands;
 mod faults;
 mod process;
+mod sftp;
 mod stages;
 mod support;
 mod wire;

@@ -92,13 +92,13 @@ fn addresses_and_texts_of_the_handle() {
     assert_ne!(others.host_key_openssh().unwrap(), key);
 }
 
-struct Files {
+pub struct Files {
     key: PathBuf,
     known_hosts: PathBuf,
 }
 
 /// Writes the files that the OpenSSH client needs.
-fn files(sim: &Sim, known_hosts: &str) -> Files {
+pub fn files(sim: &Sim, known_hosts: &str) -> Files {
     use std::os::unix::fs::PermissionsExt;
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let files = Files {
@@ -119,15 +119,22 @@ impl Drop for Files {
 }
 
 fn ssh(sim: &Sim, files: &Files, host: &str, command: &str) -> Output {
+    let mut ssh = openssh("ssh", sim, files);
+    ssh.args([host, command]).stdin(Stdio::null()).output().expect("the OpenSSH client is installed")
+}
+
+/// A program of OpenSSH's client with everything but the host and what follows it.
+pub fn openssh(program: &str, sim: &Sim, files: &Files) -> Command {
     let known_hosts = format!("UserKnownHostsFile={}", files.known_hosts.display());
     let strict = ["StrictHostKeyChecking=yes", "GlobalKnownHostsFile=/dev/null", &known_hosts];
     let quiet = ["BatchMode=yes", "IdentitiesOnly=yes", "ConnectTimeout=10", "LogLevel=ERROR"];
-    let mut ssh = Command::new("ssh");
-    ssh.args(["-F", "none", "-p", &sim.port().to_string(), "-i"]).arg(&files.key);
+    let port = format!("Port={}", sim.port());
+    let mut command = Command::new(program);
+    command.args(["-F", "none", "-o", &port, "-i"]).arg(&files.key);
     for option in strict.iter().chain(&quiet) {
-        ssh.args(["-o", option]);
+        command.args(["-o", option]);
     }
-    ssh.args([host, command]).stdin(Stdio::null()).output().expect("the OpenSSH client is installed")
+    command
 }
 
 #[test]
