@@ -24,6 +24,7 @@ pub mod proxy;
 pub mod security_key;
 #[cfg(test)]
 mod selftest;
+pub mod sftp;
 pub mod sshd;
 mod sshd_config;
 pub mod sudoers;

@@ -2,6 +2,7 @@
 //! and shows how the reference implementation behaves.
 
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -24,13 +25,33 @@ impl Login<'_> {
         ssh.arg(command).stdin(Stdio::null()).output().expect("ssh (Debian: openssh-client)")
     }
 
+    /// Runs `sftp` with these lines of commands, of which the first that fails is the last. Local
+    /// paths begin in `folder`.
+    pub fn sftp(&self, host: &str, port: u16, folder: &Path, commands: &str) -> Output {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let mut sftp = self.program("sftp", port, dir.path());
+        sftp.args(["-b", "-", host]).current_dir(folder);
+        sftp.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = sftp.spawn().expect("sftp (Debian: openssh-client)");
+        // One that cannot log in does not read.
+        let _ = child.stdin.take().expect("piped above").write_all(commands.as_bytes());
+        child.wait_with_output().expect("wait for sftp")
+    }
+
     /// `ssh` with everything but the command; `dir` holds the secret while it runs.
     pub fn command(&self, host: &str, port: u16, dir: &Path) -> Command {
-        let mut ssh = Command::new("ssh");
+        let mut ssh = self.program("ssh", port, dir);
+        ssh.arg(host);
+        ssh
+    }
+
+    /// `ssh`, `sftp` or `scp` with everything but the host.
+    pub fn program(&self, name: &str, port: u16, dir: &Path) -> Command {
+        let mut ssh = Command::new(name);
         ssh.args(["-F", "none", "-o", "IdentitiesOnly=yes", "-o", "StrictHostKeyChecking=yes"]);
         ssh.args(["-o", "GlobalKnownHostsFile=/dev/null", "-o", "NumberOfPasswordPrompts=1"]);
         ssh.arg("-o").arg(format!("UserKnownHostsFile={}", self.known_hosts.display()));
-        ssh.args(["-p", &port.to_string(), "-l", self.user]);
+        ssh.arg("-o").arg(format!("Port={port}")).arg("-o").arg(format!("User={}", self.user));
         match &self.key {
             Some(key) => ssh.arg("-i").arg(key),
             None => ssh.args(["-o", "PubkeyAuthentication=no"]),
@@ -45,7 +66,6 @@ impl Login<'_> {
         } else {
             ssh.args(["-o", "BatchMode=yes"]);
         }
-        ssh.arg(host);
         ssh
     }
 }

@@ -11,6 +11,7 @@ use std::sync::OnceLock;
 use super::keys::{KeyPair, KeyType, host_key};
 use super::ports;
 use super::process::MARK;
+use super::sftp::{Chroot, SFTP_SERVER};
 use super::sshd::{PROGRAM, Sshd};
 use super::system::{is_root, public_dir};
 
@@ -87,6 +88,19 @@ impl Builder {
     pub fn matching(mut self, criteria: &str, lines: &[&str]) -> Self {
         self.matches.push(format!("Match {criteria}\n    {}", lines.join("\n    ")));
         self
+    }
+
+    /// OpenSSH's `sftp-server` as a program with these arguments, instead of the one inside sshd.
+    pub fn sftp_server(self, arguments: &str) -> Self {
+        assert!(Path::new(SFTP_SERVER).exists(), "{SFTP_SERVER} is missing (Debian: openssh-sftp-server)");
+        self.option(&format!("Subsystem sftp {SFTP_SERVER} {arguments}"))
+    }
+
+    /// Whatever a client asks for, it gets SFTP by the server inside sshd, and sees `root` as the
+    /// whole disk.
+    pub fn chrooted(self, root: &Chroot) -> Self {
+        self.option("ForceCommand internal-sftp")
+            .option(&format!("ChrootDirectory {}", root.path().display()))
     }
 
     /// A line of `authorized_keys`; [`Sshd::key`] adds one for each key that it returns.
