@@ -24,10 +24,12 @@ use self::channel::ChannelSettings;
 pub use self::channel::Pty;
 pub(crate) use self::env::Variable;
 pub(crate) use self::login_program::LoginProgram;
-pub(crate) use self::request::{ChannelRequest, OutputOptions, Program, Request, RunOptions};
+pub(crate) use self::request::{
+    ChannelRequest, OutputOptions, Program, Request, RunOptions, TransferRequest,
+};
 pub use self::signal::Signal;
 pub(crate) use self::sudo::{Found, SudoLogin, SudoMark};
-use self::wrap::{Prefix, Wrapping, wrapped};
+use self::wrap::{Wrapping, wrapped};
 use crate::error::{Error, TemplateProblem};
 use crate::limits;
 use crate::output::stdin::Input;
@@ -330,19 +332,18 @@ impl Command {
         let output = OutputOptions { stdout, stderr, deliver, ends: encoding.line_ends() };
         output.stdout.check()?;
         output.stderr.check()?;
-        let Prefix { bytes: prefix, login } = self.wrapping.prefix(encoding)?;
+        let mut prefix = self.wrapping.prefix(encoding)?;
         let exports = env::exports(&self.shell_env, encoding)?;
-        let wrapped = |text: &[u8]| wrapped(text, &exports, prefix.as_deref(), encoding);
+        let wrapped = |text: &[u8]| wrapped(text, &exports, prefix.bytes.as_deref(), encoding);
         let input = self.stdin.clone().unwrap_or(self.program.default_input());
-        let mut options = RunOptions { sudo: login, input, output, ..self.channel.to_options()? };
-        if self.transfer.is_some() {
+        let mut options = RunOptions { input, output, ..self.channel.to_options()? };
+        if let Some(work) = &self.transfer {
             options.pty_of_host = false;
             options.input = Input::Open;
+            return transfer::requests(work, (&Arc::new(options), &prefix), &self.host_args, hosts);
         }
+        options.sudo = prefix.login.take();
         let options = Arc::new(options);
-        if let Some(work) = &self.transfer {
-            return transfer::requests(work, &options, &self.host_args, hosts);
-        }
         let request = |text| {
             Arc::new(Request { program: self.program, text, options: options.clone(), transfer: None })
         };

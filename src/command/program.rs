@@ -43,13 +43,13 @@ fn text_setting(command: &Command) -> Option<&'static str> {
         (!command.host_args.is_empty() && !is_transfer, "host_args"),
         (!command.shell_env.is_empty(), "shell_env"),
         (shell.is_some(), "shell"),
-        (user.is_some(), "run_as"),
-        (*sudo, "sudo"),
+        (user.is_some() && !is_transfer, "run_as"),
+        (*sudo && !is_transfer, "sudo"),
         (is_transfer && matches!(command.stdin, Some(Input::Bytes(_))), "stdin"),
         (is_transfer && command.channel.wants_pty(), "use_pty"),
     ];
     let set = settings.into_iter().find(|(is_set, _)| *is_set);
-    set.map(|(_, name)| name).or_else(|| prompts.setting())
+    set.map(|(_, name)| name).or_else(|| prompts.setting().filter(|_| !is_transfer))
 }
 
 impl From<&str> for Command {

@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use super::login_program::LoginProgram;
 use super::sudo::SudoLogin;
+use super::wrap::wrapped;
 use crate::error::ChannelProblem;
+use crate::limits;
 use crate::output::stdin::Input;
-use crate::output::{Deliver, Keep, LineEnds};
-use crate::transfer::Plan;
+use crate::output::{Deliver, Encoding, Keep, LineEnds};
+use crate::transfer::{Errand, Plan};
 
 /// A program to run. It is immutable, and all hosts with the same text share it.
 pub(crate) struct Request {
@@ -19,7 +21,16 @@ pub(crate) struct Request {
     pub text: CString,
     pub options: Arc<RunOptions>,
     /// What the program is used for, if it is an SFTP server.
-    pub transfer: Option<Plan>,
+    pub transfer: Option<TransferRequest>,
+}
+
+/// A transfer, and how the commands that it needs on the host are run.
+pub(crate) struct TransferRequest {
+    pub plan: Plan,
+    /// The words that make a command run as another user: `sudo` and a shell.
+    pub prefix: Option<Vec<u8>>,
+    /// How to answer that `sudo`.
+    pub sudo: Option<SudoLogin>,
 }
 
 /// What kind of program the server is asked to start (RFC 4254 section 6.5).
@@ -45,6 +56,19 @@ impl Program {
 }
 
 impl Request {
+    /// A command that a transfer needs on its host. `None` if its text is too long.
+    pub fn for_transfer(&self, errand: &Errand) -> Option<Self> {
+        let transfer = self.transfer.as_ref().filter(|_| errand.is_privileged);
+        let prefix = transfer.and_then(|transfer| transfer.prefix.as_deref());
+        let text = wrapped(&errand.text, &[], prefix, Encoding::default()).ok()?;
+        let keep = Keep::Tail(limits::ERRAND_OUTPUT);
+        let output = OutputOptions { stdout: keep.clone(), stderr: keep, ..OutputOptions::default() };
+        let sudo = transfer.and_then(|transfer| transfer.sudo.clone());
+        let options =
+            RunOptions { pty_of_host: false, input: Input::Empty, output, sudo, ..RunOptions::default() };
+        Some(Self { program: Program::Command, text, options: Arc::new(options), transfer: None })
+    }
+
     /// What a host is asked to start, if it has this program in place of the login shell.
     pub fn on_host<'a>(&'a self, login_program: Option<&'a LoginProgram>) -> (Program, &'a CStr) {
         match login_program {

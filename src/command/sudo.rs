@@ -92,6 +92,7 @@ const ANNOUNCE_AND_RUN: &str = r#"printf %s "$0" >&2; exec "$@""#;
 const FRAME: &str = "[sudo: ";
 
 /// What to look for in the output of `sudo` in one run, and what to answer.
+#[derive(Clone)]
 pub(crate) struct SudoLogin {
     /// A [`FRAME`], followed by the text that all marks of the run begin with. That text contains a
     /// random number, so that it cannot be guessed.

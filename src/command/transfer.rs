@@ -4,7 +4,8 @@ use std::ffi::CString;
 use std::sync::Arc;
 
 use super::args::HostArgs;
-use super::request::{Program, Request, RunOptions};
+use super::request::{Program, Request, RunOptions, TransferRequest};
+use super::wrap::Prefix;
 use super::{Command, template};
 use crate::error::{Error, TemplateProblem};
 use crate::output::Keep;
@@ -13,9 +14,12 @@ use crate::transfer::{PlanProblem, Put, Shared, Work};
 /// The name of the subsystem.
 const SFTP: &std::ffi::CStr = c"sftp";
 
-/// A transfer runs like any other command. It has no output, and takes none of the settings that
-/// change a command's text. With [`host_args`](Command::host_args), the placeholders in its paths
-/// are filled in.
+/// A transfer runs like any other command, and has no output. With
+/// [`host_args`](Command::host_args), the placeholders in its paths are filled in. With
+/// [`sudo`](Command::sudo) or [`run_as`](Command::run_as), a file is first sent to the home
+/// directory of the login user, and then installed at its target by that user.
+///
+/// Of the other settings, those that change a command's text are errors.
 impl From<Put> for Command {
     fn from(put: Put) -> Self {
         command(Work::Put(put))
@@ -31,15 +35,17 @@ fn command(work: Work) -> Command {
 /// Makes the requests of a transfer for this many hosts. Hosts with the same paths share a request.
 pub(super) fn requests(
     work: &Work,
-    options: &Arc<RunOptions>,
+    (options, prefix): (&Arc<RunOptions>, &Prefix),
     host_args: &[HostArgs],
     hosts: usize,
 ) -> Result<Vec<Arc<Request>>, Error> {
     let mut shared = Shared::default();
     let mut request = |fill: &mut dyn FnMut(&[u8]) -> Result<Vec<u8>, TemplateProblem>| {
-        let plan = work.plan(&mut shared, fill)?;
+        let plan = work.plan(&mut shared, fill, prefix.bytes.is_some())?;
+        let (prefix, sudo) = (prefix.bytes.clone(), prefix.login.clone());
         let (text, options) = (CString::from(SFTP), options.clone());
-        Ok(Arc::new(Request { program: Program::Subsystem, text, options, transfer: Some(plan) }))
+        let transfer = Some(TransferRequest { plan, prefix, sudo });
+        Ok(Arc::new(Request { program: Program::Subsystem, text, options, transfer }))
     };
     let failed = |position, problem| match problem {
         PlanProblem::Template(problem) => Error::Template { position, name: None, problem },

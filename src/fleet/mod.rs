@@ -17,7 +17,6 @@ mod engine;
 mod event_loop;
 mod event_queue;
 pub(super) mod events;
-mod files;
 mod hosts;
 mod key_report;
 mod library;
@@ -36,6 +35,7 @@ mod sums;
 #[cfg(test)]
 mod tests;
 mod touch_guard;
+mod transfers;
 mod turn;
 pub(super) mod turn_budget;
 mod turn_times;

@@ -77,3 +77,7 @@ pub const OPEN_PARTS: usize = 128;
 /// At most this much of a file may be requested beyond what has been written without a gap, and a
 /// resumed copy begins this much before the end of what it finds.
 pub const RESUME_GAP: u64 = 16 * 1024 * 1024;
+
+/// Bytes of the output of a command that a transfer runs on its host, of which the end is kept: a
+/// checksum, or the text of an error.
+pub const ERRAND_OUTPUT: usize = 4 * 1024;

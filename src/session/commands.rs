@@ -172,6 +172,15 @@ impl Commands {
         is_assigned
     }
 
+    /// Moves an assigned command to the front of the queue, and lets it begin. It takes no place of
+    /// its own, because the command that needs it has one.
+    pub(super) fn help(&mut self, id: CommandId) {
+        if self.forget_assigned(id) {
+            self.queue.push_front(id);
+            self.admitted += 1;
+        }
+    }
+
     /// Lets up to `commands` more commands begin.
     pub(super) fn admit(&mut self, commands: usize) {
         self.admitted += commands.min(self.waiting());

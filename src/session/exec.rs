@@ -44,6 +44,8 @@ pub(crate) struct Exec {
     run: RunId,
     /// The position of the command in its run.
     position: usize,
+    /// The transfer that needs the command, and the part of it that does.
+    helps: Option<(CommandId, u32)>,
     pub(super) state: ExecState,
     request: Arc<Request>,
     pub(super) stdout: Stream,
@@ -96,6 +98,7 @@ impl Exec {
             host,
             run,
             position,
+            helps: None,
             state: ExecState::Waiting,
             stdout: Stream::new(stdout.clone(), *ends),
             stderr: Stream::new(stderr.clone(), *ends),

@@ -18,6 +18,7 @@ use crate::link::{Conduit, Link};
 use crate::proxy_command::CommandReport;
 use crate::stage::{Stage, Timings};
 use crate::transfer::local::{FileAnswer, FileJob};
+use crate::transfer::{Errand, ErrandResult};
 
 /// An event or a request that a session reacts to.
 #[derive(Debug)]
@@ -61,6 +62,10 @@ pub(crate) enum Input {
     Disk(DiskAnswer),
     /// Answers [`Effect::File`], for the transfer that this command is.
     File(CommandId, FileAnswer),
+    /// Run this command, which another command of this host needs, before all others.
+    Help(CommandId),
+    /// Answers [`Effect::Errand`], for the transfer that this command is.
+    Helped(CommandId, Box<ErrandResult>),
     /// Answers [`Effect::StartCommand`] if that has failed.
     CommandNotStarted(io::Error),
     /// Answers [`Effect::OpenTunnel`]. There is one such input for each step of the tunnel's
@@ -96,6 +101,8 @@ pub(crate) enum Effect {
     /// Do this on another thread for a transfer. Answered by [`Input::File`], unless the job has no
     /// answer.
     File(FileJob),
+    /// Run this command on the host for this transfer. Answered by [`Input::Helped`].
+    Errand(CommandId, Errand),
     /// Start the proxy command, with this end of a conduit as its standard input and output.
     /// Answered by [`Input::CommandNotStarted`] if that fails.
     StartCommand(Conduit),

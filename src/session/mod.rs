@@ -200,7 +200,7 @@ impl Session {
                 self.drive(cx)
             }
             Input::Admitted { commands } => self.admit(commands, cx),
-            Input::Start(_) | Input::Tunnel(_) | Input::Connect => {
+            Input::Start(_) | Input::Help(_) | Input::Tunnel(_) | Input::Connect => {
                 self.need(input, cx);
                 Ok(())
             }
@@ -242,6 +242,10 @@ impl Session {
                 cx.execs.file_answer(id, answer, cx.now, cx.out);
                 self.drive(cx)
             }
+            Input::Helped(id, result) => {
+                cx.execs.helped(id, *result, cx.now, cx.out);
+                self.drive(cx)
+            }
             Input::CommandNotStarted(error) => self.command_not_started(error),
             Input::Tunnelled(progress) => self.tunnelled(progress, cx),
         }
@@ -273,6 +277,7 @@ impl Session {
                     return;
                 }
             }
+            (Input::Help(id), Role::Host(commands)) => commands.help(id),
             (Input::Tunnel(request), Role::Proxy(tunnels)) => tunnels.push(request),
             (Input::Connect, _) => self.awaited = true,
             (Input::Scan, _) => _ = self.scan.get_or_insert_with(|| Box::new(Scan::new(&self.target))),

@@ -2,6 +2,7 @@
 
 use std::mem;
 
+use super::errand::{Errand, ErrandResult};
 use super::local::{FileAnswer, FileJob};
 use super::plan::Plan;
 use super::report::Report;
@@ -23,6 +24,7 @@ pub(crate) struct Transfer {
     requests: Requests,
     task: Box<dyn Task>,
     jobs: Vec<FileJob>,
+    errands: Vec<Errand>,
     report: Report,
     /// What has made the transfer fail.
     problem: Option<TransferProblem>,
@@ -70,6 +72,7 @@ impl Transfer {
             requests,
             task: plan.task(host),
             jobs: Vec::new(),
+            errands: Vec::new(),
             report: Report::default(),
             problem: None,
             told: Transferred::default(),
@@ -138,6 +141,16 @@ impl Transfer {
         }
     }
 
+    /// Handles the end of a command on the host.
+    pub(crate) fn ran(&mut self, result: ErrandResult) {
+        let (task, mut cx) = self.split();
+        let handled = task.ran(result, &mut cx);
+        match handled {
+            Err(problem) if self.phase == Phase::Working => self.fail(problem),
+            _ => self.go_on(),
+        }
+    }
+
     /// Makes what requests and file jobs there is room for.
     pub(crate) fn go_on(&mut self) {
         if self.phase == Phase::Working {
@@ -152,8 +165,8 @@ impl Transfer {
     }
 
     fn split(&mut self) -> (&mut dyn Task, TaskCx<'_>) {
-        let Self { id, requests, task, jobs, report, .. } = self;
-        (&mut **task, TaskCx { id: *id, requests, jobs, report })
+        let Self { id, requests, task, jobs, errands, report, .. } = self;
+        (&mut **task, TaskCx { id: *id, requests, jobs, errands, report })
     }
 
     fn fail(&mut self, problem: TransferProblem) {
@@ -249,6 +262,11 @@ impl Transfer {
     /// The file jobs that were made since the last call.
     pub(crate) fn take_jobs(&mut self) -> Vec<FileJob> {
         mem::take(&mut self.jobs)
+    }
+
+    /// The commands on the host that were asked for since the last call.
+    pub(crate) fn take_errands(&mut self) -> Vec<Errand> {
+        mem::take(&mut self.errands)
     }
 
     /// How many bytes from the host wait to be written to the disk of this machine.

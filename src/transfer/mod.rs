@@ -34,6 +34,7 @@
 //! turn of the fleet.
 
 mod driver;
+mod errand;
 pub(crate) mod local;
 mod plan;
 mod put;
@@ -44,6 +45,7 @@ mod task;
 
 pub use crate::output::Transferred;
 pub(crate) use driver::Transfer;
+pub(crate) use errand::{Errand, ErrandResult};
 pub use local::Links;
 pub(crate) use plan::{Plan, PlanProblem, Shared, Work};
 pub use put::{Placement, Put};

@@ -40,9 +40,16 @@ pub(crate) struct Shared {
 pub(crate) type Fill<'a> = dyn FnMut(&[u8]) -> Result<Vec<u8>, TemplateProblem> + 'a;
 
 impl Work {
-    pub(crate) fn plan(&self, shared: &mut Shared, fill: &mut Fill<'_>) -> Result<Plan, PlanProblem> {
+    /// Checks the transfer. `is_privileged` says whether files are installed by another user than
+    /// the one that logs in.
+    pub(crate) fn plan(
+        &self,
+        shared: &mut Shared,
+        fill: &mut Fill<'_>,
+        is_privileged: bool,
+    ) -> Result<Plan, PlanProblem> {
         match self {
-            Self::Put(put) => Ok(Plan::Put(Arc::new(put.plan(shared, fill)?))),
+            Self::Put(put) => Ok(Plan::Put(Arc::new(put.plan(shared, fill, is_privileged)?))),
         }
     }
 }

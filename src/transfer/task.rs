@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::errand::{Errand, ErrandResult};
 use super::local::{FileAnswer, FileJob};
 use super::report::Report;
 use super::requests::{Requests, Tag};
@@ -20,6 +21,9 @@ pub(crate) trait Task: fmt::Debug + Send {
 
     /// Handles the answer to a file job.
     fn answer(&mut self, answer: FileAnswer, cx: &mut TaskCx<'_>) -> Result<(), TransferProblem>;
+
+    /// Handles the end of a command on the host.
+    fn ran(&mut self, result: ErrandResult, cx: &mut TaskCx<'_>) -> Result<(), TransferProblem>;
 
     /// Gives up. Makes the requests and file jobs that remove what is half done. Answers that
     /// arrive afterwards are still handled.
@@ -43,5 +47,6 @@ pub(crate) struct TaskCx<'a> {
     pub id: CommandId,
     pub requests: &'a mut Requests,
     pub jobs: &'a mut Vec<FileJob>,
+    pub errands: &'a mut Vec<Errand>,
     pub report: &'a mut Report,
 }

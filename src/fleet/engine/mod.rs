@@ -19,10 +19,10 @@ use super::children::Children;
 use super::disk::Disk;
 use super::event_loop::{AGENT, CHILD, EventLoop, RESOLVER, token};
 use super::event_queue::EventQueue;
-use super::files::Files;
 use super::metrics::Metrics;
 use super::registry::{Links, Registry};
 use super::schedule::Schedule;
+use super::transfers::Transfers;
 use super::turn_budget::{Budget, Meter, Turn};
 use super::turn_times::TurnTimes;
 use crate::clock::Clock;
@@ -47,7 +47,7 @@ pub(super) struct Engine {
     pub dns: Dns,
     agents: Agents,
     disk: Disk,
-    files: Files,
+    transfers: Transfers,
     meter: Meter,
     /// The buffer for effects, which is reused from visit to visit.
     effects: Vec<Effect>,
@@ -87,7 +87,7 @@ impl Engine {
             dns: Dns::new(resolver, hosts, ties, now),
             agents: Agents::new(&reactor)?,
             disk: Disk::new(waker.clone()),
-            files: Files::new(waker),
+            transfers: Transfers::new(waker),
             meter: Meter::default(),
             effects: Vec::new(),
             scratch: Vec::new(),
@@ -136,7 +136,7 @@ impl Engine {
         if polled.is_woken {
             self.event_loop.alarmed = false;
             self.disk.collect();
-            self.files.collect();
+            self.transfers.collect();
             for index in self.hosts.links.returned() {
                 self.event_loop.ready.push(index);
             }
@@ -191,7 +191,7 @@ impl Engine {
     fn has_work(&self) -> bool {
         let has_answers = self.agents.has_answers()
             || !self.disk.answers.is_empty()
-            || !self.files.answers.is_empty()
+            || !self.transfers.answers.is_empty()
             || self.dns.has_work();
         let has_news =
             self.event_loop.poll_again || !self.event_loop.ready.is_empty() || self.children.has_ready();

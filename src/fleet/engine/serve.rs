@@ -14,9 +14,10 @@ use crate::fleet::events::Entry;
 use crate::fleet::runs::{Reach, Task};
 use crate::fleet::schedule::{Drain, Schedule};
 use crate::fleet::slot::Slot;
-use crate::ids::{CommandId, HostId};
+use crate::ids::{CommandId, HostId, StdStream};
 use crate::limits;
 use crate::session::{Awaited, Input, TouchRequest};
+use crate::transfer::{Errand, ErrandResult};
 
 /// A question to an agent.
 #[derive(Debug)]
@@ -76,14 +77,52 @@ impl Engine {
 
     /// Delivers the results of file jobs, as far as the turn budget allows.
     pub(super) fn deliver_from_files(&mut self, now: Instant) {
-        while let Some((id, answer)) = self.files.answers.pop_front() {
+        while let Some((id, answer)) = self.transfers.answers.pop_front() {
             match self.slot_of(id) {
                 Some(index) => self.visit(index, Input::File(id, answer), now),
-                None => answer.cleanup().into_iter().for_each(|job| self.files.start(job)),
+                None => answer.cleanup().into_iter().for_each(|job| self.transfers.start(job)),
             }
             if self.is_over() {
                 return;
             }
+        }
+    }
+
+    /// Runs a command on the host for this transfer.
+    pub(super) fn run_errand(&mut self, index: usize, transfer: CommandId, errand: &Errand, now: Instant) {
+        let Some(exec) = self.execs.get(transfer) else { return };
+        let slot = errand.slot;
+        let Some(request) = exec.request().for_transfer(errand) else {
+            let result = ErrandResult { slot, outcome: None, stdout: Vec::new(), stderr: Vec::new() };
+            return self.order(index, Input::Helped(transfer, Box::new(result)));
+        };
+        let request = Arc::new(request);
+        let id = self.execs.insert_helper(transfer, request, slot, now);
+        let (Some(id), Some(host)) = (id, self.hosts.slots.get_mut(index)) else { return };
+        host.session.assign(id);
+        self.transfers.errand_begun(transfer, id);
+        self.order(index, Input::Help(id));
+    }
+
+    /// Passes the end of such a command on to its transfer.
+    pub(super) fn end_errand(&mut self, id: CommandId) {
+        self.transfers.errand_ended(id);
+        let Some(exec) = self.execs.get(id) else { return };
+        let (index, outcome) = (exec.host().index(), exec.outcome().cloned());
+        let output = |which| exec.stream(which).unread().to_vec();
+        let (stdout, stderr) = (output(StdStream::Stdout), output(StdStream::Stderr));
+        let helps = exec.helps();
+        self.execs.release(id);
+        if let Some((transfer, slot)) = helps {
+            let result = ErrandResult { slot, outcome, stdout, stderr };
+            self.order(index, Input::Helped(transfer, Box::new(result)));
+        }
+    }
+
+    /// Cancels the commands that run for a transfer which has ended.
+    pub(super) fn cancel_errands(&mut self, transfer: CommandId) {
+        for id in self.transfers.errands_of(transfer) {
+            self.order_for(id, Input::Cancel(id, CancelCause::Caller));
         }
     }
 

@@ -109,7 +109,8 @@ impl Engine {
             Effect::Disk(request) => {
                 return self.disk.ask(&slot.session.target().profile.verifier, asker, request);
             }
-            Effect::File(job) => return self.files.start(job),
+            Effect::File(job) => return self.transfers.start(job),
+            Effect::Errand(id, errand) => return self.run_errand(index, id, &errand, now),
             Effect::StartCommand(conduit) => return self.start_command(index, conduit, now),
             Effect::OpenTunnel(conduit) => return self.open_tunnel(index, conduit, now),
             Effect::Tunnelled(id, progress) => return self.pass_on(index, id, progress),
@@ -153,6 +154,11 @@ impl Engine {
     /// Reports news of a command to the caller and to its run.
     fn command_news(&mut self, id: CommandId, news: CommandNews) {
         let Some(exec) = self.execs.get(id) else { return };
+        if exec.helps().is_some() {
+            return if news == CommandNews::Finished {
+                self.end_errand(id)
+            };
+        }
         let (host, run, is_released) = (exec.host(), exec.run(), exec.is_released());
         let outcome = exec.outcome().filter(|_| news == CommandNews::Finished);
         match outcome {
@@ -166,6 +172,7 @@ impl Engine {
         if is_released {
             self.execs.release(id);
         }
+        self.cancel_errands(id);
         self.tell_of_runs();
     }
 

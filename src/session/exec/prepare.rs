@@ -2,19 +2,30 @@
 //! then the request to run the command.
 
 use std::mem;
+use std::sync::Arc;
 use std::task::Poll;
 
 use super::state::RefusedEnv;
 use super::step::{ExecCx, Progress, Stepped, Trouble};
 use super::{Exec, ExecState};
-use crate::command::ChannelRequest;
+use crate::command::{ChannelRequest, Request, TransferRequest};
 use crate::error::ChannelProblem;
+use crate::ids::CommandId;
 use crate::limits;
 use crate::link::{ChannelId, Inbox, LinkError, LinkErrorKind};
 use crate::session::deadline::Deadline;
 use crate::transfer::Transfer;
 
 impl Exec {
+    /// The transfer that needs the command, and the part of it that does.
+    pub(crate) fn helps(&self) -> Option<(CommandId, u32)> {
+        self.helps
+    }
+
+    pub(crate) fn request(&self) -> &Arc<Request> {
+        &self.request
+    }
+
     pub(super) fn step_preparing(&mut self, channel: ChannelId, cx: &mut ExecCx<'_>) -> Stepped {
         let ExecState::Preparing { next, refused, .. } = &mut self.state else {
             return Ok(Progress::Pending);
@@ -99,7 +110,7 @@ impl Exec {
         self.enter(ExecState::Running(channel));
         self.deadline = Deadline::new(cx.now, self.request.options.time_limit);
         self.begin_dialogue(cx);
-        if let Some(plan) = &self.request.transfer {
+        if let Some(TransferRequest { plan, .. }) = &self.request.transfer {
             let transfer = Transfer::new(self.id, plan, &cx.peer.target.shown().to_string());
             self.transfer = Some(Box::new(transfer));
         }

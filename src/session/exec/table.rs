@@ -2,15 +2,18 @@
 
 use std::collections::VecDeque;
 use std::mem;
+use std::sync::Arc;
 use std::time::Instant;
 
 use slab::Slab;
 
 use super::{CommandNews, Effect, Exec, ExecCx, ExecState, InboxBuffer};
+use crate::command::Request;
 use crate::ids::{CommandId, StdStream};
 use crate::limits;
 use crate::link::Link;
 use crate::output::{Deliver, Outcome, Room, SpareBuffers, Stream};
+use crate::transfer::ErrandResult;
 use crate::transfer::local::FileAnswer;
 
 /// All commands of a fleet, including finished ones until they are released.
@@ -74,6 +77,19 @@ impl Execs {
         exec.stdout.share(&self.spare);
         exec.stderr.share(&self.spare);
         id
+    }
+
+    /// Adds a command that another one needs.
+    pub(crate) fn insert_helper(
+        &mut self,
+        of: CommandId,
+        request: Arc<Request>,
+        slot: u32,
+        now: Instant,
+    ) -> Option<CommandId> {
+        let Exec { host, run, position, .. } = *self.get(of)?;
+        let new = |id| Exec::new(id, request, host, (run, position), now);
+        Some(self.insert_with(|id| Exec { helps: Some((of, slot)), ..new(id) }))
     }
 
     pub(crate) fn get(&self, id: CommandId) -> Option<&Exec> {
@@ -198,6 +214,20 @@ impl Execs {
         }
     }
 
+    /// Passes the end of a command on to the transfer that needed it.
+    pub(in crate::session) fn helped(
+        &mut self,
+        id: CommandId,
+        result: ErrandResult,
+        now: Instant,
+        out: &mut Vec<Effect>,
+    ) {
+        if let Some(transfer) = self.get_mut(id).and_then(|exec| exec.transfer.as_mut()) {
+            transfer.ran(result);
+            self.note(id, now, out);
+        }
+    }
+
     /// Releases a command whose output nobody will read any more. A finished command is removed.
     /// The output of an unfinished one is discarded from now on, unless it goes to a sink.
     pub(crate) fn release(&mut self, id: CommandId) {
@@ -225,6 +255,7 @@ impl Execs {
         let is_told = exec.request.options.output.deliver != Deliver::Nothing && !exec.released;
         let progressed = transfer.is_some_and(|transfer| {
             out.extend(transfer.take_jobs().into_iter().map(Effect::File));
+            out.extend(transfer.take_errands().into_iter().map(|errand| Effect::Errand(id, errand)));
             is_told && transfer.has_news()
         });
         self.traffic.received += received;

@@ -20,6 +20,11 @@ pub(crate) enum FileAnswer {
         file: usize,
         result: Result<(), LocalProblem>,
     },
+    /// The SHA-256 of a file of a source.
+    Hashed {
+        file: usize,
+        result: Result<[u8; 32], LocalProblem>,
+    },
     Begun {
         tag: u32,
         result: Result<Begun, LocalProblem>,

@@ -50,6 +50,8 @@ pub(crate) enum FileJob {
     Read { source: Arc<Source>, file: usize, first: u64, count: u64 },
     /// Checks that an entry of a source, by its position in the listing, is what was listed.
     Check { source: Arc<Source>, file: usize, asker: CommandId },
+    /// Computes the SHA-256 of an entry of a source, unless that was done before.
+    Hash { source: Arc<Source>, file: usize, asker: CommandId },
     /// Opens a part file.
     Begin { target: Arc<Target>, tag: u32, path: HostPath, file: NewFile, asker: CommandId },
     /// Writes pieces, each with its offset.
@@ -82,6 +84,9 @@ impl Job for FileJob {
             Self::Read { source, file, first, count } => source.read(file, first, count),
             Self::Check { source, file, asker } => {
                 vec![(asker, FileAnswer::Checked { file, result: source.check(file) })]
+            }
+            Self::Hash { source, file, asker } => {
+                vec![(asker, FileAnswer::Hashed { file, result: source.hash(file) })]
             }
             Self::Begin { target, tag, path, file, asker } => {
                 vec![(asker, FileAnswer::Begun { tag, result: target.begin(&path, file) })]
@@ -125,6 +130,9 @@ impl Job for FileJob {
             }
             Self::Check { source, file, asker } => {
                 vec![(asker, FileAnswer::Checked { file, result: Err(problem(source.root())) })]
+            }
+            Self::Hash { source, file, asker } => {
+                vec![(asker, FileAnswer::Hashed { file, result: Err(problem(source.root())) })]
             }
             Self::Begin { target, tag, asker, .. } => {
                 vec![(asker, FileAnswer::Begun { tag, result: Err(problem(target.root())) })]

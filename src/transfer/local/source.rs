@@ -1,6 +1,6 @@
 //! What is copied to hosts: one file, one directory, or bytes.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use nix::fcntl::OFlag;
+use sha2::{Digest as _, Sha256};
 
 use super::chunks::{Chunks, Run};
 use super::listing::{Entry, EntryKind, Identity, Links, Listing};
@@ -31,6 +32,8 @@ pub(crate) struct Source {
     chunks: Mutex<Chunks>,
     /// How many hosts read.
     readers: AtomicUsize,
+    /// The checksums that were computed, by the positions of their files in the listing.
+    sums: Mutex<HashMap<usize, [u8; 32]>>,
     /// The files that were opened last, by their positions in the listing.
     files: Mutex<VecDeque<(usize, Arc<File>)>>,
 }
@@ -65,6 +68,7 @@ impl Source {
             listed: Mutex::default(),
             chunks: Mutex::default(),
             readers: AtomicUsize::new(0),
+            sums: Mutex::default(),
             files: Mutex::default(),
         }
     }
@@ -173,6 +177,36 @@ impl Source {
             Err(e) if e.kind() != io::ErrorKind::NotFound => Err(LocalProblem::io("look again at", path, e)),
             _ => Err(LocalProblem::Changed { path }),
         }
+    }
+
+    /// Computes the SHA-256 of a file once. Another thread that wants a checksum waits meanwhile.
+    pub(super) fn hash(&self, file: usize) -> Result<[u8; 32], LocalProblem> {
+        let mut sums = lock(&self.sums);
+        if let Some(sum) = sums.get(&file) {
+            return Ok(*sum);
+        }
+        let sum = match &self.origin {
+            Origin::Bytes(bytes, _) => Sha256::digest(bytes),
+            Origin::Path(..) => {
+                let opened = self.open(file)?;
+                let mut hash = Sha256::new();
+                let mut buffer = vec![0; 8 * limits::CHUNK];
+                let mut offset = 0;
+                loop {
+                    match opened.read_at(&mut buffer, offset) {
+                        Ok(0) => break hash.finalize(),
+                        Ok(read) => {
+                            hash.update(&buffer[..read]);
+                            offset += read as u64;
+                        }
+                        Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                        Err(e) => return Err(LocalProblem::io("read", self.path_of(file), e)),
+                    }
+                }
+            }
+        };
+        sums.insert(file, sum.into());
+        Ok(sum.into())
     }
 
     pub(super) fn read(&self, file: usize, first: u64, count: u64) -> Vec<(CommandId, FileAnswer)> {

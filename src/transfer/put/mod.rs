@@ -13,7 +13,7 @@ pub(super) use task::PutTask;
 use self::options::Settings;
 use super::local::Source;
 
-/// A put, checked, as all hosts with the same paths share it.
+/// A put, after it was checked, as all hosts with the same paths share it.
 #[derive(Debug)]
 pub(crate) struct PutPlan {
     pub(super) source: Arc<Source>,
@@ -22,4 +22,8 @@ pub(crate) struct PutPlan {
     /// The last component of the local path, for a target that is a directory.
     pub(super) name: Vec<u8>,
     pub(super) settings: Settings,
+    /// Whether another user installs the files at their targets.
+    pub(super) is_privileged: bool,
+    /// The owner of installed files: a user, or a user and a group with a colon between them.
+    pub(super) owner: Option<String>,
 }

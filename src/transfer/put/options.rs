@@ -44,6 +44,7 @@ pub struct Put {
     remote: Vec<u8>,
     pub(super) settings: Settings,
     source: SourceOptions,
+    owner: Option<String>,
 }
 
 /// What is sent.
@@ -62,6 +63,8 @@ pub(in crate::transfer) struct Settings {
     pub sync: bool,
     pub in_place: bool,
     pub skip_same: bool,
+    pub checksum: bool,
+    pub resume: bool,
     pub create_parents: bool,
     pub placement: Placement,
 }
@@ -105,11 +108,13 @@ impl Put {
             sync: false,
             in_place: false,
             skip_same: false,
+            checksum: false,
+            resume: false,
             create_parents: true,
             placement: Placement::Exact,
         };
         let source = SourceOptions { recurse: false, links: Links::Follow };
-        Self { from, remote, settings, source }
+        Self { from, remote, settings, source, owner: None }
     }
 
     /// Whether a directory is sent with everything below it (parallel-ssh: `recurse`). Default:
@@ -163,6 +168,32 @@ impl Put {
         self
     }
 
+    /// Whether copies are compared with the local files by SHA-256 before they are renamed. With
+    /// [`skip_same`](Self::skip_same), files of the same size are compared in this way too, instead
+    /// of by their times. The host computes the sums with `sha256sum` or `shasum`, in a command of
+    /// its own on the same connection. Default: `false`.
+    pub fn checksum(mut self, checksum: bool) -> Self {
+        self.settings.checksum = checksum;
+        self
+    }
+
+    /// Whether a copy that was interrupted goes on where it stopped, if its temporary file is still
+    /// there. A cancelled copy then leaves its temporary file. This also sets
+    /// [`checksum`](Self::checksum), because only the sum shows that the first part was of the same
+    /// file. Default: `false`.
+    pub fn resume(mut self, resume: bool) -> Self {
+        self.settings.resume = resume;
+        self.settings.checksum |= resume;
+        self
+    }
+
+    /// The owner of the files on the host: a user, or a user and a group, such as `root:adm`. This
+    /// needs a put that [`sudo`](crate::Command::sudo) installs. Default: the user that installs.
+    pub fn owner(mut self, owner: impl Into<String>) -> Self {
+        self.owner = Some(owner.into());
+        self
+    }
+
     /// Whether the directories above the target are created if they are missing. Default: `true`.
     pub fn create_parents(mut self, create: bool) -> Self {
         self.settings.create_parents = create;
@@ -180,7 +211,16 @@ impl Put {
         &self,
         shared: &mut Shared,
         fill: &mut Fill<'_>,
+        is_privileged: bool,
     ) -> Result<PutPlan, PlanProblem> {
+        let conflict = |setting, other| Err(PlanProblem::Config(ConfigProblem::Conflict { setting, other }));
+        if self.owner.is_some() && !is_privileged {
+            return conflict("Put::owner", "a put without sudo");
+        }
+        if is_privileged && (self.source.recurse || self.settings.in_place) {
+            let setting = if self.source.recurse { "Put::recurse" } else { "Put::in_place" };
+            return conflict(setting, "sudo");
+        }
         if self.settings.mode.is_some_and(|mode| mode > 0o7777) {
             let allowed = "at most 0o7777";
             return Err(PlanProblem::Config(ConfigProblem::OutOfRange { setting: "Put::mode", allowed }));
@@ -196,11 +236,9 @@ impl Put {
         let name = local.as_deref().and_then(|path| path.file_name());
         let name = name.map(|name| name.as_encoded_bytes().to_vec()).unwrap_or_default();
         if name.is_empty() && self.settings.placement != Placement::Exact {
-            return Err(PlanProblem::Config(ConfigProblem::Conflict {
-                setting: "Put::placement",
-                other: "a local path without a name",
-            }));
+            return conflict("Put::placement", "a local path without a name");
         }
-        Ok(PutPlan { source, remote, name, settings: self.settings })
+        let (settings, owner) = (self.settings, self.owner.clone());
+        Ok(PutPlan { source, remote, name, settings, is_privileged, owner })
     }
 }

@@ -8,6 +8,7 @@ use super::{PutPlan, paths};
 use crate::error::{RemotePath, TransferProblem};
 use crate::limits;
 use crate::sftp::{Attrs, FileKind, Reply, Request, StatusCode};
+use crate::transfer::errand::ErrandResult;
 use crate::transfer::local::{Entry, EntryKind, FileAnswer, FileJob, Listing, Reader};
 use crate::transfer::replies::{Refusal, done, refused};
 use crate::transfer::requests::{Step, Tag};
@@ -167,8 +168,7 @@ impl PutTask {
             match &entry.kind {
                 EntryKind::File { .. } => {
                     let Some(slot) = self.files.iter().position(Option::is_none) else { return };
-                    let from = (self.next, entry);
-                    let mut file = FilePut::new(slot as u32, from, path, self.plan.settings);
+                    let mut file = FilePut::new(slot as u32, &self.plan, (self.next, entry), path);
                     file.start(cx);
                     self.files[slot] = Some(Box::new(file));
                 }
@@ -357,6 +357,11 @@ impl Task for PutTask {
                     file.chunk(offset, bytes, cx);
                 }
             }
+            FileAnswer::Hashed { file, result } => {
+                if let Some(file) = self.file(file) {
+                    file.hashed(result, cx);
+                }
+            }
             FileAnswer::Checked { file, result } => {
                 if let Some(file) = self.file(file) {
                     file.checked(result, cx);
@@ -368,9 +373,17 @@ impl Task for PutTask {
         Ok(())
     }
 
+    fn ran(&mut self, result: ErrandResult, cx: &mut TaskCx<'_>) -> Result<(), TransferProblem> {
+        if let Some(Some(file)) = self.files.get_mut(result.slot as usize) {
+            file.ran(&result, cx);
+        }
+        self.take_done(cx);
+        Ok(())
+    }
+
     fn abandon(&mut self, cx: &mut TaskCx<'_>) {
         self.state = PutState::Abandoned;
-        self.files.iter_mut().flatten().for_each(|file| file.discard(cx));
+        self.files.iter_mut().flatten().for_each(|file| file.abandon(cx));
         self.take_done(cx);
     }
 

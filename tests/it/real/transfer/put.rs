@@ -2,8 +2,9 @@
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::Path;
 
-use sshoal::transfer::Put;
+use sshoal::transfer::{Links, Placement, Put};
 use tempfile::tempdir;
 
 use super::{done, error, names, sshd};
@@ -37,4 +38,107 @@ fn a_file_arrives_whole_with_its_mode_and_times() {
     }
     let missing = error(&mut client, Put::new(folder.path().join("none"), "none"));
     assert!(missing.to_string().contains("none"), "{missing}");
+}
+
+/// Everything below a directory, with its kind and mode; the contents of files and links.
+fn tree(root: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut folders = vec![root.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).expect("a directory") {
+            let path = entry.expect("an entry").path();
+            let name = path.strip_prefix(root).expect("below").display().to_string();
+            let metadata = fs::symlink_metadata(&path).expect("there");
+            let mode = metadata.mode() & 0o7777;
+            if metadata.is_symlink() {
+                found.push(format!("{name} -> {}", fs::read_link(&path).expect("a link").display()));
+            } else if metadata.is_dir() {
+                found.push(format!("{name}/ {mode:o}"));
+                folders.push(path);
+            } else {
+                let bytes = fs::read(&path).expect("a file");
+                found.push(format!("{name} {mode:o} {} {}", bytes.len(), bytes == contents(bytes.len())));
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn a_directory_arrives_with_everything_in_it() {
+    let _dog = guard("put_directory");
+    let sshd = sshd().start();
+    let mut client = build(client_for(&sshd, HOST));
+    let folder = tempdir().expect("a folder");
+    let local = folder.path().join("site");
+    for directory in ["empty", "a/b/c", "a/private"] {
+        fs::create_dir_all(local.join(directory)).expect("made");
+    }
+    for number in 0..40 {
+        fs::write(local.join(format!("a/file{number}")), contents(number * 1000)).expect("written");
+    }
+    fs::write(local.join("a/private/key"), contents(50)).expect("written");
+    fs::set_permissions(local.join("a/private/key"), fs::Permissions::from_mode(0o400)).expect("set");
+    fs::set_permissions(local.join("a/private"), fs::Permissions::from_mode(0o500)).expect("set");
+    std::os::unix::fs::symlink("a/file1", local.join("link")).expect("made");
+    let put = |to: &str| Put::new(&local, folder.path().join(to).to_str().expect("UTF-8"));
+
+    let refused = error(&mut client, put("refused"));
+    assert!(refused.to_string().contains("is a directory"), "{refused}");
+
+    let copied = done(&mut client, put("deep/er/copy").recurse(true).links(Links::Copy).keep_times(true));
+    assert_eq!((copied.files, copied.directories, copied.links), (41, 6, 1), "{copied}");
+    assert_eq!(tree(&folder.path().join("deep/er/copy")), tree(&local));
+    let again = put("deep/er/copy").recurse(true).links(Links::Skip).skip_same(true);
+    let again = done(&mut client, again);
+    assert_eq!((again.files, again.skipped, again.bytes), (0, 41, 0), "{again}");
+    let followed = done(&mut client, put("followed").recurse(true));
+    assert_eq!((followed.files, followed.links), (42, 0), "{followed}");
+
+    let auto = done(&mut client, put("").recurse(true).placement(Placement::Into).links(Links::Skip));
+    assert_eq!(auto.directories, 0, "it goes to itself");
+}
+
+#[test]
+fn a_copy_is_verified_by_its_checksum() {
+    let _dog = guard("put_checksum");
+    let sshd = sshd().start();
+    let mut client = build(client_for(&sshd, HOST));
+    let folder = tempdir().expect("a folder");
+    let (local, remote) = (folder.path().join("it's local"), folder.path().join("it's remote $(touch x)"));
+    fs::write(&local, contents(100_000)).expect("written");
+    let put = || Put::new(&local, remote.to_str().expect("UTF-8")).checksum(true);
+    let first = done(&mut client, put());
+    assert_eq!((first.files, first.verified), (1, 1), "{first}");
+    let second = done(&mut client, put().skip_same(true));
+    assert_eq!((second.files, second.skipped), (0, 1), "{second}");
+    let mut other = contents(100_000);
+    other[70_000] ^= 1;
+    fs::write(&remote, other).expect("written");
+    let third = done(&mut client, put().skip_same(true));
+    assert_eq!((third.files, third.verified), (1, 1), "{third}");
+    assert_eq!(names(folder.path()), ["it's local", "it's remote $(touch x)"]);
+}
+
+#[test]
+fn an_interrupted_copy_is_resumed() {
+    let _dog = guard("put_resume");
+    let sshd = sshd().start();
+    let mut client = build(client_for(&sshd, HOST));
+    let folder = tempdir().expect("a folder");
+    let (local, remote) = (folder.path().join("local"), folder.path().join("remote"));
+    let whole = contents(10_000_000);
+    fs::write(&local, &whole).expect("written");
+    let part = folder.path().join(".remote.sshoal-1");
+    let put = || Put::new(&local, remote.to_str().expect("UTF-8")).resume(true);
+    fs::write(&part, &whole[..8_000_000]).expect("written");
+    let resumed = done(&mut client, put());
+    assert!(resumed.bytes < 5_000_000 && resumed.verified == 1, "{resumed}");
+    assert!(fs::read(&remote).expect("there") == whole);
+    // The first part is of another file.
+    fs::write(&part, vec![0; 8_000_000]).expect("written");
+    let refused = error(&mut client, put());
+    assert!(refused.to_string().contains("checksum"), "{refused}");
+    assert_eq!(names(folder.path()), ["local", "remote"]);
 }

@@ -1,0 +1,124 @@
+//! The contents of a file, and what is checked and set before it is closed.
+
+use std::sync::Arc;
+
+use super::FilePut;
+use super::state::FileState;
+use crate::error::{LocalProblem, RemotePath, TransferProblem};
+use crate::sftp::{Attrs, Reply, Request};
+use crate::transfer::local::{FileJob, Reader};
+use crate::transfer::replies::refused;
+use crate::transfer::requests::Step;
+use crate::transfer::task::TaskCx;
+
+impl FilePut {
+    /// Sends what there is room for.
+    pub(in crate::transfer::put) fn advance(&mut self, reader: &Reader, cx: &mut TaskCx<'_>) {
+        while self.state == FileState::Writing && !self.awaits_chunk && self.next < self.size {
+            if !cx.requests.has_room() {
+                return;
+            }
+            match reader.chunk(self.index, self.next, cx.jobs) {
+                Some(chunk) => self.write(&chunk, cx),
+                None => self.awaits_chunk = true,
+            }
+        }
+        if self.state == FileState::Writing && self.next >= self.size && self.awaited == 0 {
+            self.enter(FileState::Checking);
+            self.awaits_check = true;
+            cx.jobs.push(FileJob::Check { source: self.source().clone(), file: self.index, asker: cx.id });
+            self.send_handle(Step::Measure, |handle| Request::Fstat { handle }, cx);
+        }
+    }
+
+    /// Sends a chunk, in as many writes as the server needs.
+    fn write(&mut self, chunk: &Arc<[u8]>, cx: &mut TaskCx<'_>) {
+        let max = cx.requests.max_write as usize;
+        let mut start = 0;
+        while start < chunk.len() {
+            let end = chunk.len().min(start + max);
+            cx.requests.write(self.slot, &self.handle, self.next, chunk.clone(), start..end);
+            self.awaited += 1;
+            self.next += (end - start) as u64;
+            start = end;
+        }
+    }
+
+    /// Handles a chunk of the local file.
+    pub(in crate::transfer::put) fn chunk(
+        &mut self,
+        offset: u64,
+        read: Result<Arc<[u8]>, LocalProblem>,
+        cx: &mut TaskCx<'_>,
+    ) {
+        if !self.awaits_chunk || offset != self.next {
+            return;
+        }
+        self.awaits_chunk = false;
+        match read {
+            Ok(chunk) if self.state == FileState::Writing => self.write(&chunk, cx),
+            Ok(_) => {}
+            Err(problem) => self.fail(problem.into(), cx),
+        }
+    }
+
+    /// Handles the result of the check whether the local file has changed.
+    pub(in crate::transfer::put) fn checked(
+        &mut self,
+        result: Result<(), LocalProblem>,
+        cx: &mut TaskCx<'_>,
+    ) {
+        self.awaits_check = false;
+        match result {
+            Ok(()) => self.set(cx),
+            Err(problem) => self.fail(problem.into(), cx),
+        }
+    }
+
+    pub(super) fn measured(&mut self, reply: &Reply<'_>, cx: &mut TaskCx<'_>) -> Result<(), TransferProblem> {
+        let Reply::Attrs { attrs, .. } = reply else {
+            let refusal = refused(reply)?;
+            self.refuse("look at", refusal, cx);
+            return Ok(());
+        };
+        self.written_at = attrs.times.map(|times| times.modified);
+        let in_place = self.plan.settings.in_place;
+        // A device, which can only be written in place, has no size of its own.
+        match attrs.size.filter(|size| !in_place || *size > 0) {
+            Some(found) if found != self.size => {
+                let path = RemotePath::new(&self.path);
+                self.fail(TransferProblem::WrongSize { path, expected: self.size, found }, cx);
+            }
+            None if !in_place => {
+                let (what, advice) = ("file sizes in its answers", "copy by another way");
+                self.fail(TransferProblem::Unsupported { what, advice }, cx);
+            }
+            _ => self.set(cx),
+        }
+        Ok(())
+    }
+
+    /// Sets mode and times, once the local file and the size of the copy are checked.
+    fn set(&mut self, cx: &mut TaskCx<'_>) {
+        if self.state != FileState::Checking || self.awaits_check || self.awaited > 0 {
+            return;
+        }
+        self.enter(FileState::Setting);
+        // A file for another user gets its mode when it is installed.
+        let mode = if self.plan.is_privileged { Some(0o600) } else { self.attrs.mode };
+        let attrs = Attrs { mode, ..self.attrs };
+        self.send_handle(Step::SetAttributes, |handle| Request::Fsetstat { handle, attrs }, cx);
+    }
+
+    pub(super) fn sync(&mut self, cx: &mut TaskCx<'_>) {
+        if !self.plan.settings.sync {
+            return self.close(cx);
+        }
+        if !cx.requests.extensions.fsync {
+            let (what, advice) = ("fsync@openssh.com", "copy without sync");
+            return self.fail(TransferProblem::Unsupported { what, advice }, cx);
+        }
+        self.enter(FileState::Syncing);
+        self.send_handle(Step::Sync, |handle| Request::Fsync { handle }, cx);
+    }
+}
