@@ -9,6 +9,7 @@ mod sudo;
 mod table;
 
 use std::collections::VecDeque;
+use std::ffi::CString;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use std::{io, mem};
@@ -58,6 +59,8 @@ pub(crate) struct Exec {
     trial: Trial,
     /// The transfer that the command is, if it is one and it has begun.
     transfer: Option<Box<Transfer>>,
+    /// The command line that the transfer uses if the server has no SFTP.
+    plain: Option<CString>,
     /// The signals that are not sent yet.
     signals: VecDeque<Signal>,
     deadline: Option<Deadline>,
@@ -107,6 +110,7 @@ impl Exec {
             sudo,
             trial: Trial::Idle,
             transfer: None,
+            plain: None,
             signals: VecDeque::new(),
             deadline: None,
             close_limit: limits::CLOSE_TIMEOUT,
@@ -338,8 +342,9 @@ impl Exec {
         if !(inbox.closed || inbox.eof && told) {
             return;
         }
-        if let Some(transfer) = &mut self.transfer {
-            transfer.server_ended(inbox.exit.as_ref().map_or_else(String::new, Outcome::to_string));
+        // A server that said nothing may have no SFTP.
+        if let Some(transfer) = self.transfer.as_mut().filter(|transfer| !transfer.is_unanswered()) {
+            transfer.server_ended(inbox.exit.as_ref());
         }
         if self.is_running() && self.is_refused_by_sudo() {
             return;

@@ -5,13 +5,14 @@ use std::mem;
 use super::errand::{Errand, ErrandResult};
 use super::local::{FileAnswer, FileJob};
 use super::plan::Plan;
+use super::put::ScpTask;
 use super::report::Report;
 use super::requests::{Requests, Step, Tag};
 use super::task::{Task, TaskCx};
 use crate::error::{RemotePath, TransferProblem};
 use crate::ids::CommandId;
 use crate::limits;
-use crate::output::{Bound, Room, Transferred};
+use crate::output::{Bound, Outcome, Room, Transferred};
 use crate::sftp::{Decoder, Limits, Reply, Request};
 
 /// A transfer on one host. It does no IO: bytes of the SFTP channel and answers to file jobs go in,
@@ -19,6 +20,8 @@ use crate::sftp::{Decoder, Limits, Reply, Request};
 #[derive(Debug)]
 pub(crate) struct Transfer {
     id: CommandId,
+    /// Whether the server has no SFTP, so that a program on the host receives the file.
+    is_plain: bool,
     phase: Phase,
     decoder: Decoder,
     requests: Requests,
@@ -63,14 +66,26 @@ pub(super) const EDGES: &[(Phase, Phase, &str)] = &[
 impl Transfer {
     /// Begins a transfer over a new SFTP channel. `host` is the name of the host for local paths.
     pub(crate) fn new(id: CommandId, plan: &Plan, host: &str) -> Self {
-        let mut requests = Requests::default();
-        requests.greet();
+        let mut transfer = Self::of(id, plan.task(host), Phase::Greeting);
+        transfer.requests.greet();
+        transfer
+    }
+
+    /// Begins a transfer over the channel of the [command](Plan::plain_command) that does without
+    /// SFTP.
+    pub(crate) fn plain(id: CommandId, plan: &Plan) -> Self {
+        let Plan::Put(plan) = plan;
+        Self { is_plain: true, ..Self::of(id, Box::new(ScpTask::new(plan.clone())), Phase::Working) }
+    }
+
+    fn of(id: CommandId, task: Box<dyn Task>, phase: Phase) -> Self {
         Self {
             id,
-            phase: Phase::Greeting,
+            is_plain: false,
+            phase,
             decoder: Decoder::default(),
-            requests,
-            task: plan.task(host),
+            requests: Requests::default(),
+            task,
             jobs: Vec::new(),
             errands: Vec::new(),
             report: Report::default(),
@@ -85,12 +100,18 @@ impl Transfer {
         if self.phase == Phase::Ended || bytes.is_empty() {
             return;
         }
-        let mut decoder = mem::take(&mut self.decoder);
-        let fed = decoder.feed(bytes, |reply| self.reply(reply));
-        self.decoder = decoder;
+        let fed = if self.is_plain {
+            let (task, mut cx) = self.split();
+            task.receive(bytes, &mut cx)
+        } else {
+            let mut decoder = mem::take(&mut self.decoder);
+            let fed = decoder.feed(bytes, |reply| self.reply(reply));
+            self.decoder = decoder;
+            fed
+        };
         match fed {
-            Ok(()) => self.go_on(),
-            Err(problem) => self.fail(problem),
+            Err(problem) if self.phase == Phase::Working || !self.is_plain => self.fail(problem),
+            _ => self.go_on(),
         }
     }
 
@@ -171,7 +192,7 @@ impl Transfer {
 
     fn fail(&mut self, problem: TransferProblem) {
         // A server that violates the protocol is not asked for anything more.
-        let is_of_use = !matches!(problem, TransferProblem::Protocol(_) | TransferProblem::ServerEnded(_));
+        let is_of_use = !matches!(problem, TransferProblem::Protocol(_));
         self.problem.get_or_insert(problem);
         if is_of_use {
             self.stop();
@@ -205,11 +226,34 @@ impl Transfer {
         }
     }
 
-    /// Ends the transfer because the server has ended. `why` is what is known about the reason.
-    pub(crate) fn server_ended(&mut self, why: String) {
-        if self.phase != Phase::Ended {
-            self.fail(TransferProblem::ServerEnded(why));
+    /// Ends the transfer because the channel has ended, and how if that is known.
+    pub(crate) fn server_ended(&mut self, exit: Option<&Outcome>) {
+        if self.phase == Phase::Ended {
+            return;
         }
+        let ended = match self.is_plain {
+            true => self.task.closed(exit),
+            false => {
+                let text = exit.map_or_else(String::new, Outcome::to_string);
+                Err(TransferProblem::ServerEnded(text))
+            }
+        };
+        if let Err(problem) = ended {
+            self.problem.get_or_insert(problem);
+            self.lose();
+        } else {
+            self.go_on();
+        }
+    }
+
+    /// Whether the server has said nothing at all, so that it may have no SFTP.
+    pub(crate) fn is_unanswered(&self) -> bool {
+        self.phase == Phase::Greeting
+    }
+
+    /// Whether the input of the server ends after what waits to be sent.
+    pub(crate) fn wants_eof(&self) -> bool {
+        self.is_plain && self.task.wants_eof() && self.requests.unsent() == 0
     }
 
     fn enter(&mut self, next: Phase) {

@@ -1,7 +1,7 @@
 //! What is transferred: checked before anything starts, and shared by the hosts.
 
 use std::collections::HashMap;
-use std::ffi::OsStr;
+use std::ffi::{CString, OsStr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -55,6 +55,13 @@ impl Work {
 }
 
 impl Plan {
+    /// The command on the host that does without SFTP. `None` if there is none.
+    pub(crate) fn plain_command(&self) -> Option<CString> {
+        match self {
+            Self::Put(plan) => plan.scp_command().and_then(|text| CString::new(text).ok()),
+        }
+    }
+
     /// The task of one host. `host` is its name for local paths.
     pub(super) fn task(&self, _host: &str) -> Box<dyn Task> {
         match self {

@@ -154,6 +154,17 @@ impl Requests {
         self.queue(Piece::Data(chunk, range));
     }
 
+    /// Queues bytes for a server without SFTP.
+    pub(crate) fn send_raw(&mut self, bytes: Vec<u8>) {
+        self.queue(Piece::Request(bytes));
+    }
+
+    /// Queues a chunk for a server without SFTP. It is not copied.
+    pub(crate) fn send_chunk(&mut self, chunk: Arc<[u8]>) {
+        let range = 0..chunk.len();
+        self.queue(Piece::Data(chunk, range));
+    }
+
     fn next_id(&mut self) -> u32 {
         self.next_id = self.next_id.wrapping_add(1);
         self.next_id

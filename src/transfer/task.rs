@@ -8,6 +8,7 @@ use super::report::Report;
 use super::requests::{Requests, Tag};
 use crate::error::{RemotePath, TransferProblem};
 use crate::ids::CommandId;
+use crate::output::Outcome;
 use crate::sftp::Reply;
 
 /// The work of a transfer. An error ends it; what concerns one of many files is
@@ -18,6 +19,21 @@ pub(crate) trait Task: fmt::Debug + Send {
 
     /// Handles the answer to a request.
     fn reply(&mut self, tag: Tag, reply: Reply<'_>, cx: &mut TaskCx<'_>) -> Result<(), TransferProblem>;
+
+    /// Handles what a server without SFTP sends.
+    fn receive(&mut self, _bytes: &[u8], _cx: &mut TaskCx<'_>) -> Result<(), TransferProblem> {
+        Ok(())
+    }
+
+    /// Handles the end of a server without SFTP.
+    fn closed(&mut self, _exit: Option<&Outcome>) -> Result<(), TransferProblem> {
+        Ok(())
+    }
+
+    /// Whether the input of a server without SFTP ends after what waits to be sent.
+    fn wants_eof(&self) -> bool {
+        false
+    }
 
     /// Handles the answer to a file job.
     fn answer(&mut self, answer: FileAnswer, cx: &mut TaskCx<'_>) -> Result<(), TransferProblem>;

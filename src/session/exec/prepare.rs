@@ -8,7 +8,7 @@ use std::task::Poll;
 use super::state::RefusedEnv;
 use super::step::{ExecCx, Progress, Stepped, Trouble};
 use super::{Exec, ExecState};
-use crate::command::{ChannelRequest, Request, TransferRequest};
+use crate::command::{ChannelRequest, Program, Request, TransferRequest};
 use crate::error::ChannelProblem;
 use crate::ids::CommandId;
 use crate::limits;
@@ -17,6 +17,22 @@ use crate::session::deadline::Deadline;
 use crate::transfer::Transfer;
 
 impl Exec {
+    /// Lets a transfer ask for a new channel, on which it does without SFTP. Returns `false` if the
+    /// transfer needs SFTP, or has done without it already.
+    pub(super) fn does_without_sftp(&mut self, channel: ChannelId, cx: &mut ExecCx<'_>) -> bool {
+        let transfer = self.request.transfer.as_ref().filter(|_| self.plain.is_none());
+        self.plain = transfer.and_then(|transfer| transfer.plan.plain_command());
+        if self.plain.is_none() {
+            return false;
+        }
+        cx.link.free_channel(channel);
+        cx.channels.note_closed();
+        self.transfer = None;
+        self.deadline = None;
+        self.enter(ExecState::Waiting);
+        true
+    }
+
     /// The transfer that needs the command, and the part of it that does.
     pub(crate) fn helps(&self) -> Option<(CommandId, u32)> {
         self.helps
@@ -93,16 +109,26 @@ impl Exec {
     }
 
     pub(super) fn step_requesting(&mut self, channel: ChannelId, cx: &mut ExecCx<'_>) -> Stepped {
-        let (program, text) = self.request.on_host(cx.peer.target.profile.login_program.as_ref());
+        let (plain, request) = (self.plain.clone(), self.request.clone());
+        let (program, text) = match &plain {
+            Some(text) => (Program::Command, text.as_c_str()),
+            None => request.on_host(cx.peer.target.profile.login_program.as_ref()),
+        };
         let refused = |reason| program.refused(text, reason);
-        let reply = cx.link.run(channel, program, text);
-        if reply.map_err(|error| Trouble::of(error, refused))?.is_pending() {
+        let reply = match cx.link.run(channel, program, text) {
+            Err(LinkError { kind: LinkErrorKind::Denied, .. }) if self.does_without_sftp(channel, cx) => {
+                return Ok(Progress::Advanced);
+            }
+            reply => reply.map_err(|error| Trouble::of(error, refused))?,
+        };
+        if reply.is_pending() {
             let inbox = cx.link.inbox(channel);
             // An exit status or output before the CLOSE shows that the command ran, even if the
             // request got no reply.
             if !(inbox.closed && inbox.shows_execution()) {
                 return match unanswered(inbox)? {
                     None => Ok(Progress::Pending),
+                    Some(_) if self.does_without_sftp(channel, cx) => Ok(Progress::Advanced),
                     Some(reason) => Err(Trouble::refused(refused(reason))),
                 };
             }
@@ -111,7 +137,10 @@ impl Exec {
         self.deadline = Deadline::new(cx.now, self.request.options.time_limit);
         self.begin_dialogue(cx);
         if let Some(TransferRequest { plan, .. }) = &self.request.transfer {
-            let transfer = Transfer::new(self.id, plan, &cx.peer.target.shown().to_string());
+            let transfer = match self.plain {
+                Some(_) => Transfer::plain(self.id, plan),
+                None => Transfer::new(self.id, plan, &cx.peer.target.shown().to_string()),
+            };
             self.transfer = Some(Box::new(transfer));
         }
         Ok(Progress::Advanced)

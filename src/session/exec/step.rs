@@ -318,6 +318,11 @@ impl Exec {
     fn step_transfer(&mut self, channel: ChannelId, cx: &mut ExecCx<'_>) -> Stepped {
         let Some(transfer) = &mut self.transfer else { return Ok(Progress::Pending) };
         transfer.go_on();
+        let has_no_sftp = transfer.is_unanswered() && cx.link.inbox(channel).closed;
+        if has_no_sftp && self.does_without_sftp(channel, cx) {
+            return Ok(Progress::Advanced);
+        }
+        let Some(transfer) = &mut self.transfer else { return Ok(Progress::Pending) };
         let outcome = match transfer.end() {
             None => return self.send_requests(channel, cx),
             Some(Ok(done)) => Outcome::Transferred(Box::new(done)),
@@ -329,9 +334,14 @@ impl Exec {
 
     /// Sends what a transfer asks of the SFTP server.
     pub(super) fn send_requests(&mut self, channel: ChannelId, cx: &mut ExecCx<'_>) -> Stepped {
-        let Some(transfer) = self.transfer.as_mut().filter(|transfer| transfer.has_unsent()) else {
+        let Some(transfer) = &mut self.transfer else { return Ok(Progress::Pending) };
+        if transfer.wants_eof() && !self.stdin.has_ended() && cx.link.send_eof(channel)?.is_ready() {
+            self.stdin.abandon();
+            return Ok(Progress::Advanced);
+        }
+        if !transfer.has_unsent() {
             return Ok(Progress::Pending);
-        };
+        }
         if *cx.input_budget == 0 {
             return Ok(Progress::Pending);
         }
@@ -345,7 +355,8 @@ impl Exec {
                 Ok(Progress::Advanced)
             }
             Err(LinkError { kind: LinkErrorKind::Denied, text }) => {
-                transfer.server_ended(text);
+                log::debug!("{}: {text}", cx.peer.target.shown());
+                transfer.server_ended(None);
                 Ok(Progress::Advanced)
             }
             Err(error) => Err(Trouble::of(error, |text| self.request.refused(text))),

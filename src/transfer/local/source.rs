@@ -78,6 +78,11 @@ impl Source {
         Self::new(self.origin.clone())
     }
 
+    /// Whether directories are copied.
+    pub(crate) fn is_recursive(&self) -> bool {
+        matches!(&self.origin, Origin::Path(_, options) if options.recurse)
+    }
+
     /// Where the source is; empty for bytes.
     pub(crate) fn root(&self) -> &Path {
         match &self.origin {

@@ -3,11 +3,13 @@
 mod file;
 mod options;
 mod paths;
+mod scp;
 mod task;
 
 use std::sync::Arc;
 
 pub use options::{Placement, Put};
+pub(super) use scp::ScpTask;
 pub(super) use task::PutTask;
 
 use self::options::Settings;

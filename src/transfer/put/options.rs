@@ -85,6 +85,12 @@ pub enum Placement {
     Auto,
 }
 
+impl Settings {
+    pub(super) fn is_exact(&self) -> bool {
+        self.placement == Placement::Exact
+    }
+}
+
 impl Put {
     /// Sends the file or directory at this local path to this path on each host. A remote path that
     /// does not begin with a slash is relative to the home directory of the user.

@@ -1,6 +1,7 @@
 //! Transfers of files with real servers.
 
 mod put;
+mod without_sftp;
 
 use std::path::Path;
 
@@ -51,4 +52,9 @@ fn names(directory: &Path) -> Vec<String> {
         entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect();
     names.sort();
     names
+}
+
+/// Bytes that differ from place to place.
+fn contents(len: usize) -> Vec<u8> {
+    (0..len as u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect()
 }

@@ -4,18 +4,17 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 
+use sshoal::Command;
 use sshoal::transfer::{Links, Placement, Put};
 use tempfile::tempdir;
 
-use super::{done, error, names, sshd};
+use super::{contents, done, error, names, sshd};
 use crate::real::{build, client_for, guard};
+use crate::support::keys::ClientKey;
+use crate::support::sudoers::Sudoers;
+use crate::support::user::TestUser;
 
 const HOST: [&str; 1] = ["127.0.2.1"];
-
-/// Bytes that differ from place to place.
-fn contents(len: usize) -> Vec<u8> {
-    (0..len as u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect()
-}
 
 #[test]
 fn a_file_arrives_whole_with_its_mode_and_times() {
@@ -141,4 +140,34 @@ fn an_interrupted_copy_is_resumed() {
     let refused = error(&mut client, put());
     assert!(refused.to_string().contains("checksum"), "{refused}");
     assert_eq!(names(folder.path()), ["local", "remote"]);
+}
+
+#[test]
+fn a_file_is_installed_by_sudo() {
+    let _dog = guard("put_sudo");
+    let Some(user) = TestUser::create() else { return };
+    let lines = "Defaults:{user} lecture=never\n{user} ALL=(ALL) ALL";
+    let Some(_sudoers) = Sudoers::add(&user, lines) else { return };
+    let sshd = sshd().start();
+    let key = sshd.key(ClientKey::Ed25519);
+    let mut client = build(client_for(&sshd, HOST).user(user.name()).key_file(key));
+    let folder = tempdir().expect("a folder");
+    let (local, remote) = (folder.path().join("local"), folder.path().join("etc/it's installed"));
+    fs::write(&local, contents(100_000)).expect("written");
+    let put = || Put::new(&local, remote.to_str().expect("UTF-8")).mode(0o640);
+
+    let refused = error(&mut client, put());
+    assert!(refused.to_string().contains("permission denied"), "{refused}");
+    let sudo = |put: Put| Command::from(put).sudo_password(user.password());
+    let installed = done(&mut client, sudo(put().owner("root:daemon").checksum(true)));
+    assert_eq!((installed.files, installed.verified), (1, 1), "{installed}");
+    assert!(fs::read(&remote).expect("there") == contents(100_000));
+    let metadata = fs::metadata(&remote).expect("there");
+    assert_eq!((metadata.mode() & 0o7777, metadata.uid(), metadata.gid()), (0o640, 0, 1));
+    assert_eq!(names(&folder.path().join("etc")), ["it's installed"]);
+    assert!(names(user.home()).iter().all(|name| !name.contains("sshoal")), "{:?}", names(user.home()));
+    let wrong = Command::from(put()).sudo_password("not it");
+    let refused = error(&mut client, wrong);
+    assert!(refused.to_string().contains("install failed on the host"), "{refused}");
+    assert!(names(user.home()).iter().all(|name| !name.contains("sshoal")), "{:?}", names(user.home()));
 }
