@@ -16,6 +16,8 @@ use super::user::TestUser;
 use super::{eventually, ports};
 
 const PROGRAM: &str = "/usr/sbin/dropbear";
+/// Where the `sftp-server` is that Dropbear starts.
+const SFTP_DIRECTORY: &str = "/usr/lib/openssh";
 const START_ATTEMPTS: u32 = 20;
 const START_LIMIT: Duration = Duration::from_secs(10);
 const LOG_LIMIT: Duration = Duration::from_secs(5);
@@ -32,10 +34,48 @@ pub struct Dropbear {
     host_key: String,
 }
 
+/// How the program is started.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Launch {
+    Plain,
+    WithoutSftp,
+}
+
+impl Launch {
+    /// `dir` gets what the command needs.
+    fn command(self, dir: &Path) -> Command {
+        if self == Self::Plain {
+            return Command::new(PROGRAM);
+        }
+        let empty = dir.join("empty");
+        fs::create_dir(&empty).expect("create");
+        let script = format!(r#"mount --bind "$1" {SFTP_DIRECTORY} && shift && exec {PROGRAM} "$@""#);
+        let mut command = Command::new("/usr/bin/unshare");
+        command.args(["--mount", "/bin/sh", "-c", &script, "sh"]).arg(empty);
+        command
+    }
+}
+
 impl Dropbear {
     /// On 127.0.0.1, with an Ed25519 host key. `None` if no [`TestUser`] is available.
     pub fn start() -> Option<Self> {
         Self::start_with(Ipv4Addr::LOCALHOST.into(), KeyType::Ed25519, &[])
+    }
+
+    /// Like [`start`](Self::start), on a machine without `sftp-server`: Dropbear accepts the
+    /// subsystem, and its command ends with 127.
+    ///
+    /// With [`start`](Self::start), it finds `/usr/lib/sftp-server`, a link of the package
+    /// openssh-sftp-server. Here, an empty directory covers where that link leads, for this server
+    /// alone.
+    pub fn start_without_sftp() -> Option<Self> {
+        let can = Command::new("unshare").args(["--mount", "true"]).output().expect("unshare");
+        if !can.status.success() {
+            assert!(std::env::var_os("CI").is_none(), "CI has to run these tests where mounting is allowed");
+            eprintln!("skipped: {}", String::from_utf8_lossy(&can.stderr).trim());
+            return None;
+        }
+        Self::start_by(Launch::WithoutSftp, Ipv4Addr::LOCALHOST.into(), KeyType::Ed25519, &[])
     }
 
     /// `options` are further arguments of the program, such as `-T 3`.
@@ -43,11 +83,15 @@ impl Dropbear {
     /// # Panics
     /// If it does not start; the message contains its log.
     pub fn start_with(ip: IpAddr, key_type: KeyType, options: &[&str]) -> Option<Self> {
+        Self::start_by(Launch::Plain, ip, key_type, options)
+    }
+
+    fn start_by(launch: Launch, ip: IpAddr, key_type: KeyType, options: &[&str]) -> Option<Self> {
         assert!(Path::new(PROGRAM).exists(), "{PROGRAM} is missing (Debian: dropbear-bin)");
         let mut user = TestUser::create()?;
         for _ in 0..START_ATTEMPTS {
             let address = SocketAddr::new(ip, ports::candidate());
-            match Self::try_start(user, address, key_type, options) {
+            match Self::try_start(launch, user, address, key_type, options) {
                 Ok(dropbear) => return Some(dropbear),
                 Err(unused) => user = unused,
             }
@@ -57,6 +101,7 @@ impl Dropbear {
 
     /// Returns the user if the port is in use.
     fn try_start(
+        launch: Launch,
         user: TestUser,
         address: SocketAddr,
         key_type: KeyType,
@@ -66,7 +111,7 @@ impl Dropbear {
         let key_file = dir.path().join("host_key");
         let host_key = generate_host_key(&key_file, key_type);
         let log = dir.path().join("log");
-        let mut command = Command::new(PROGRAM);
+        let mut command = launch.command(dir.path());
         // -e passes the server's environment, and so its mark, to the commands: remove the rest of
         // it.
         command.env_clear().env("PATH", "/usr/bin:/bin").args(["-F", "-E", "-e", "-m"]).args(options);

@@ -10,6 +10,7 @@
 
 pub mod agent;
 pub mod alarm;
+pub mod delay;
 pub mod dropbear;
 pub mod examples;
 pub mod fds;
