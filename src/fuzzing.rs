@@ -10,6 +10,7 @@ mod decode;
 mod key_file;
 mod known_hosts;
 mod lines;
+mod sftp;
 mod ssh_config;
 
 pub use crate::dns::fuzzing::{dns_hosts, dns_read, dns_resolv_conf};
@@ -20,6 +21,7 @@ pub use decode::decode;
 pub use key_file::key_file;
 pub use known_hosts::known_hosts;
 pub use lines::{canary, lines};
+pub use sftp::sftp;
 pub use ssh_config::ssh_config;
 
 use crate::host::HostSpec;
@@ -145,6 +147,11 @@ mod tests {
     #[test]
     fn corpus_of_lines() {
         replay("lines", super::lines);
+    }
+
+    #[test]
+    fn corpus_of_sftp() {
+        replay("sftp", super::sftp);
     }
 
     #[test]

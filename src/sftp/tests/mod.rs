@@ -1,4 +1,5 @@
 mod decoder;
+mod openssh;
 mod replies;
 mod requests;
 
