@@ -85,7 +85,6 @@ fn packet_end(bytes: &[u8]) -> Result<Option<usize>, ProtocolError> {
     let Some(head) = bytes.first_chunk() else { return Ok(None) };
     let length = u32::from_be_bytes(*head);
     match usize::try_from(length) {
-        Ok(0) => Err(ProtocolError::Empty),
         Ok(body) if body <= limits::SFTP_PACKET => Ok(Some(HEAD + body)),
         _ => Err(ProtocolError::TooLong(length)),
     }

@@ -4,6 +4,7 @@ mod conversation;
 mod server;
 mod talk;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
@@ -11,6 +12,7 @@ use conversation::converse;
 use server::{Live, Recorded};
 use talk::Talk;
 
+use super::requests;
 use crate::limits;
 use crate::sftp::{Attrs, Extensions, Limits, OpenFlags, Reply, Request, StatusCode};
 
@@ -35,6 +37,16 @@ fn a_real_server_is_understood() {
         fs::write(corpus.join("openssh_replies"), server.replies_as_fuzz_input()).unwrap();
         fs::write(corpus.join("openssh_requests"), server.requests_as_fuzz_input()).unwrap();
     }
+}
+
+#[test]
+fn the_conversation_has_every_request() {
+    let name = |request: Request<'_>| format!("{request:?}").split(' ').next().unwrap().to_owned();
+    let requests = requests::all(b"", b"", Attrs::default(), 0, 0).into_iter().map(name);
+    let expected: BTreeSet<String> = requests.chain([name(Request::Init)]).collect();
+    let made: BTreeSet<String> =
+        RECORDED.split("\n\n# ").skip(1).map(|rest| rest.lines().next().unwrap().to_owned()).collect();
+    assert_eq!(made, expected);
 }
 
 #[test]

@@ -96,6 +96,15 @@ fn extended_attributes_are_skipped() {
 }
 
 #[test]
+fn flags_of_other_versions_are_ignored() {
+    let attrs = Attrs { mode: Some(0o644), ..Attrs::default() };
+    assert_eq!(
+        Reply::parse(b"\x69\0\0\0\x01\x7f\xff\xff\xf4\0\0\x01\xa4"),
+        Ok(Reply::Attrs { id: 1, attrs })
+    );
+}
+
+#[test]
 fn every_attribute_that_is_cut_is_an_error() {
     let packet =
         b"\x69\0\0\0\x01\0\0\0\x0f\0\0\0\0\0\0\x01\0\0\0\0\x05\0\0\0\x06\0\0\xa1\xff\0\0\0\x07\0\0\0\x08";
@@ -165,6 +174,10 @@ fn a_count_of_names_is_no_reason_to_believe_in_them() {
     assert_eq!(names.next().unwrap().unwrap().name, b"123456789012");
     assert_eq!((names.left(), names.next()), (1, Some(Err(ProtocolError::Truncated("NAME")))));
     assert_eq!((names.left(), names.next(), names.next()), (0, None, None));
+    // Nothing is read behind a name that is wrong.
+    let packet = b"\x68\0\0\0\x09\0\0\0\x02\xff\xff\xff\xff\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
+    let Ok(Reply::Names { mut names, .. }) = Reply::parse(packet) else { panic!("no names") };
+    assert_eq!((names.next(), names.next()), (Some(Err(ProtocolError::Truncated("NAME"))), None));
 }
 
 #[test]

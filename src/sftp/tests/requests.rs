@@ -73,8 +73,14 @@ fn attrs() -> impl Strategy<Value = Attrs> {
         .prop_map(|(size, ids, mode, times)| Attrs { size, ids, mode, times })
 }
 
-/// Every request, with these fields.
-fn all<'a>(first: &'a [u8], second: &'a [u8], attrs: Attrs, offset: u64, len: u32) -> Vec<Request<'a>> {
+/// Every request but INIT, with these fields.
+pub(super) fn all<'a>(
+    first: &'a [u8],
+    second: &'a [u8],
+    attrs: Attrs,
+    offset: u64,
+    len: u32,
+) -> Vec<Request<'a>> {
     let (path, handle) = (first, second);
     vec![
         Request::Open { path, flags: OpenFlags(len), attrs },
