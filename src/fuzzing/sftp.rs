@@ -31,7 +31,7 @@ fn replies(stream: &[u8], size: usize) -> (Vec<Vec<u8>>, Option<ProtocolError>) 
             assert_clean(&error.to_string());
             return (found, Some(error));
         }
-        let most = (2 * arrived).min(limits::SFTP_PACKET + 4).max(8);
+        let most = (2 * arrived).clamp(8, limits::SFTP_PACKET + 4);
         assert!(decoder.held() <= most, "{} bytes for {arrived}", decoder.held());
         assert!(decoder.is_partial() || decoder.held() == 0, "memory between two packets");
     }
