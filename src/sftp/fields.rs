@@ -73,7 +73,7 @@ pub(super) fn put_string(out: &mut Vec<u8>, string: &[u8]) {
     out.extend_from_slice(string);
 }
 
-/// Encodes a length. Memory for a string whose length does not fit is not to be had in practice.
+/// Encodes a length. No request comes near the largest one that fits.
 pub(super) fn length(bytes: usize) -> u32 {
     u32::try_from(bytes).unwrap_or(u32::MAX)
 }
