@@ -1,5 +1,9 @@
 //! Disks that take no more.
 
+use std::io::{BufRead as _, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
 use super::*;
 
 #[test]
@@ -8,10 +12,75 @@ fn a_write_that_fails_says_what_and_where_and_leaves_nothing() {
     let part = rig.begin("file", 10);
     // Further than any file system goes.
     let text = write(&part, i64::MAX as u64 - 1, b"x").unwrap_err().to_string();
-    let expected =
-        format!("cannot write to {}: File too large (os error 27)", rig.root().join("file").display());
-    assert_eq!(text, expected);
+    let path = rig.root().join("file");
+    assert_eq!(text, format!("cannot write to {}: File too large (os error 27)", path.display()));
     assert!(write(&part, u64::MAX, b"x").is_err());
     abandon(&part, false);
     assert_eq!(names(rig.root()), [""; 0]);
+}
+
+/// A disk of 256 KiB and 8 files, in a process that mounts it for itself.
+struct SmallDisk {
+    process: Child,
+    folder: TempDir,
+}
+
+impl SmallDisk {
+    /// `None` if the system does not let this user mount one.
+    fn new() -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let script = "mount -t tmpfs -o size=256k,nr_inodes=8 tmpfs \"$0\" && echo mounted && exec cat";
+        let process = Command::new("unshare")
+            .args(["--user", "--map-root-user", "--mount", "sh", "-c", script])
+            .arg(folder.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn();
+        let mut disk = Self { process: process.ok()?, folder };
+        let mut said = String::new();
+        BufReader::new(disk.process.stdout.as_mut()?).read_line(&mut said).ok()?;
+        (said == "mounted\n").then_some(disk)
+    }
+
+    fn path(&self) -> PathBuf {
+        let path = self.folder.path().strip_prefix("/").unwrap();
+        Path::new("/proc").join(self.process.id().to_string()).join("root").join(path)
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        drop(self.process.stdin.take());
+        self.process.wait().ok();
+    }
+}
+
+#[test]
+fn a_full_disk_ends_a_file_with_what_and_where_and_leaves_room_for_others() {
+    let Some(disk) = SmallDisk::new() else {
+        eprintln!("skipped: this user may not mount a small disk");
+        return;
+    };
+    let mut rig = Rig::new();
+    let root = disk.path();
+    rig.root = Some(root.clone());
+    let part = rig.begin("folder/large", 300 * 1024);
+    let bytes = contents(100 * 1024);
+    write(&part, 0, &bytes).unwrap();
+    write(&part, 100 * 1024, &bytes).unwrap();
+    let text = write(&part, 200 * 1024, &bytes).unwrap_err().to_string();
+    let path = root.join("folder/large");
+    assert_eq!(text, format!("cannot write to {}: No space left on device (os error 28)", path.display()));
+    abandon(&part, false);
+    assert_eq!(names(&root.join("folder")), [""; 0]);
+    put(&rig, "folder/other", &contents(200 * 1024));
+
+    // No room for names.
+    let parts: Vec<_> = (0..16).map(|number| rig.try_begin(&number.to_string(), sized(0))).collect();
+    let problem = parts.iter().find_map(|begun| begun.as_ref().err()).unwrap();
+    assert!(matches!(problem, LocalProblem::Io { action: "create", .. }), "{problem}");
+    drop(parts);
+    assert_eq!(names(&root), ["folder"]);
+    put(&rig, "15", b"");
 }

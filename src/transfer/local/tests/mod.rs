@@ -7,7 +7,7 @@ mod listing;
 mod target;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tempfile::TempDir;
@@ -47,6 +47,8 @@ fn names(path: &Path) -> Vec<String> {
 /// The hosts' side of a target in a directory of its own.
 struct Rig {
     folder: TempDir,
+    /// Another directory in its place.
+    root: Option<PathBuf>,
     options: TargetOptions,
     claims: Arc<Claims>,
 }
@@ -54,7 +56,7 @@ struct Rig {
 impl Rig {
     fn new() -> Self {
         let options = TargetOptions { overwrite: true, ..TargetOptions::default() };
-        Self { folder: tempfile::tempdir().unwrap(), options, claims: Arc::default() }
+        Self { folder: tempfile::tempdir().unwrap(), root: None, options, claims: Arc::default() }
     }
 
     fn with(change: impl FnOnce(&mut TargetOptions)) -> Self {
@@ -64,7 +66,7 @@ impl Rig {
     }
 
     fn root(&self) -> &Path {
-        self.folder.path()
+        self.root.as_deref().unwrap_or(self.folder.path())
     }
 
     /// The next run.
