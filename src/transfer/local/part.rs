@@ -154,16 +154,12 @@ impl Part {
             fsync(opened).map_err(|e| failed("write to the disk", e))?;
         }
         let name = &self.claim.1;
-        self.target.check_free(&folder, name)?;
         // The name must refer to the file that was written.
         if folder.look(&self.part_name)?.map(|found| found.id) != Some(self.id) {
             return Err(LocalProblem::Changed { path: folder.path_of(&self.part_name) });
         }
         let mut taken = self.target.claims.lock();
-        // Another thread may have given the same file another name since.
-        if folder.look(name)?.is_some_and(|found| taken.has_written(found.id)) {
-            return Err(LocalProblem::Claimed { path: self.path() });
-        }
+        self.target.check_free(&folder, name, &taken)?;
         folder.rename(&self.part_name, name)?;
         taken.add_written(self.id);
         drop(taken);

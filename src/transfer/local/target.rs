@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::claims::{Claims, Name};
+use super::claims::{Claims, Name, Taken};
 use super::folder::{FileId, Folder, Kind, check_names};
 use super::part::random_name;
 use super::{Part, Times};
@@ -87,7 +87,7 @@ impl Target {
         if self.is_same(folder, &claim.1, file)? {
             return Ok(Begun::Same);
         }
-        self.check_free(folder, &claim.1)?;
+        self.check_free(folder, &claim.1, &self.claims.lock())?;
         let (part, resume_at) = Part::begin(self, folder, folders, claim.clone(), file)?;
         Ok(Begun::Part { part, resume_at })
     }
@@ -101,10 +101,10 @@ impl Target {
     }
 
     /// Checks that a file may get this name.
-    pub(super) fn check_free(&self, folder: &Folder, name: &[u8]) -> Result<(), LocalProblem> {
+    pub(super) fn check_free(&self, folder: &Folder, name: &[u8], taken: &Taken) -> Result<(), LocalProblem> {
         let Some(found) = folder.look(name)? else { return Ok(()) };
         let path = folder.path_of(name);
-        if self.claims.lock().has_written(found.id) {
+        if taken.has_written(found.id) {
             return Err(LocalProblem::Claimed { path });
         }
         match found.kind {
@@ -117,8 +117,8 @@ impl Target {
     /// The mode of a new file or directory.
     pub(super) fn mode(&self, folder: &Folder, mode: u32) -> Result<u32, LocalProblem> {
         match self.options.preserve {
-            true => Ok(mode & 0o777),
-            false => Ok(mode & 0o777 & !self.claims.umask(folder)?),
+            true => Ok(mode),
+            false => Ok(mode & !self.claims.umask(folder)?),
         }
     }
 
@@ -183,7 +183,6 @@ impl Target {
         if folder.leads_to(name).is_some_and(|found| found == leads_to) {
             return Ok(());
         }
-        self.check_free(&folder, name)?;
         let part = random_name(name)?;
         folder.link(leads_to, &part)?;
         let renamed = self.name_link(&folder, &part, name);
@@ -194,10 +193,12 @@ impl Target {
     }
 
     fn name_link(&self, folder: &Folder, part: &[u8], name: &[u8]) -> Result<(), LocalProblem> {
+        let mut taken = self.claims.lock();
+        self.check_free(folder, name, &taken)?;
         let made = folder.look(part)?;
         folder.rename(part, name)?;
         if let Some(made) = made {
-            self.claims.lock().add_written(made.id);
+            taken.add_written(made.id);
         }
         Ok(())
     }

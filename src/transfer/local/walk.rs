@@ -15,7 +15,11 @@ use crate::limits;
 
 /// Lists a file, or a directory with everything in it.
 pub(super) fn list(root: &Path, options: SourceOptions) -> Result<Listing, LocalProblem> {
-    let mut walk = Walk { root, options, entries: Vec::new(), bytes: 0, parents: Vec::new() };
+    list_at_most(limits::SOURCE_ENTRIES, root, options)
+}
+
+pub(super) fn list_at_most(max: usize, root: &Path, options: SourceOptions) -> Result<Listing, LocalProblem> {
+    let mut walk = Walk { root, options, max, entries: Vec::new(), bytes: 0, parents: Vec::new() };
     let metadata = fs::metadata(root).map_err(|e| LocalProblem::io("copy", root, e))?;
     if metadata.is_dir() && !options.recurse {
         return Err(LocalProblem::Directory { path: root.to_owned() });
@@ -27,6 +31,8 @@ pub(super) fn list(root: &Path, options: SourceOptions) -> Result<Listing, Local
 struct Walk<'a> {
     root: &'a Path,
     options: SourceOptions,
+    /// How many entries there may be.
+    max: usize,
     entries: Vec<Entry>,
     bytes: u64,
     /// The device and inode of each directory on the way from the source to here.
@@ -35,9 +41,9 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     fn add(&mut self, path: &Path, name: Vec<u8>, metadata: &Metadata) -> Result<(), LocalProblem> {
-        if self.entries.len() >= limits::SOURCE_ENTRIES {
+        if self.entries.len() >= self.max {
             let path = self.root.to_owned();
-            return Err(LocalProblem::TooMany { path, max: limits::SOURCE_ENTRIES });
+            return Err(LocalProblem::TooMany { path, max: self.max });
         }
         let kind = self.kind(path, metadata)?;
         let is_directory = kind == EntryKind::Directory;
@@ -110,7 +116,7 @@ impl Walk<'_> {
     /// The names in a directory. Sorted, so that each copy has the same order.
     fn names(&self, path: &Path) -> Result<Vec<OsString>, LocalProblem> {
         let failed = |e| LocalProblem::io("read the directory", path, e);
-        let left = limits::SOURCE_ENTRIES - self.entries.len();
+        let left = self.max - self.entries.len();
         let mut names = Vec::new();
         for entry in fs::read_dir(path).map_err(failed)?.take(left + 1) {
             names.push(entry.map_err(failed)?.file_name());

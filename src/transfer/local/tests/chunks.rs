@@ -97,6 +97,20 @@ fn a_lone_reader_reads_a_run_ahead() {
 }
 
 #[test]
+fn a_run_ends_before_what_is_known() {
+    let (_folder, source) = source(40 * CHUNK);
+    let reader = source.reader(id(1));
+    let mut jobs = Vec::new();
+    reader.chunk(0, 12 * CHUNK as u64, &mut jobs);
+    reader.chunk(0, 8 * CHUNK as u64, &mut jobs);
+    assert_eq!(runs(&jobs), [(12, 8), (8, 4)]);
+    serve(jobs);
+    let mut jobs = Vec::new();
+    reader.chunk(0, 5 * CHUNK as u64, &mut jobs);
+    assert_eq!(runs(&jobs), [(5, 3)]);
+}
+
+#[test]
 fn with_many_readers_each_reads_only_what_it_needs() {
     let (_folder, source) = source(40 * CHUNK);
     let readers: Vec<_> = (0..1000).map(|number| source.reader(id(number))).collect();
@@ -248,6 +262,11 @@ fn few_descriptors_stay_open_for_many_files() {
 
 #[test]
 fn bytes_are_a_source_without_a_file() {
+    let small: Arc<[u8]> = contents(100).into();
+    let chunk = Arc::new(Source::bytes(small.clone(), 0o600));
+    chunk.list().unwrap();
+    let chunk = chunk.reader(id(1)).chunk(0, 0, &mut Vec::new()).unwrap();
+    assert!(Arc::ptr_eq(&chunk, &small), "copied");
     let length = 5 * CHUNK + 7;
     let source = Arc::new(Source::bytes(contents(length).into(), 0o600));
     let listing = source.list().unwrap();

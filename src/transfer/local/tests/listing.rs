@@ -117,6 +117,18 @@ fn a_tree_that_is_too_deep_is_refused() {
 }
 
 #[test]
+fn a_tree_with_too_much_in_it_is_refused() {
+    let folder = tree();
+    let options = SourceOptions { recurse: true, links: Links::Copy };
+    let text = super::super::walk::list_at_most(8, folder.path(), options).unwrap_err().to_string();
+    assert!(
+        text.ends_with(" contains more than 8 files and directories; copy its parts one by one"),
+        "{text}"
+    );
+    assert!(super::super::walk::list_at_most(9, folder.path(), options).is_ok());
+}
+
+#[test]
 fn a_source_is_walked_once_and_renewed_on_request() {
     let folder = tree();
     let options = SourceOptions { recurse: true, links: Links::Copy };

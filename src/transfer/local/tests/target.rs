@@ -67,6 +67,12 @@ fn a_part_that_is_forgotten_is_removed() {
     assert_eq!(names(rig.root()).len(), 1);
     assert!(answer.cleanup().unwrap().run().is_empty());
     assert_eq!(names(rig.root()), [""; 0]);
+    // Nothing in it is worth keeping.
+    let rig = Rig::with(|options| options.resume = true);
+    let file = NewFile { times: Some(Times { access: 5, modified: 6 }), ..sized(10) };
+    let answer = FileAnswer::Begun { tag: 1, result: rig.try_begin("file", file) };
+    answer.cleanup().unwrap().run();
+    assert_eq!(names(rig.root()), [""; 0]);
 }
 
 #[test]
@@ -184,6 +190,24 @@ fn two_names_of_one_file_are_refused() {
     assert!(matches!(problem, LocalProblem::Claimed { .. }), "{problem}");
     assert_eq!(fs::read(rig.root().join("file")).unwrap(), b"1");
     assert_eq!(names(rig.root()), ["FILE", "file"]);
+    rig.link("LINK", "x").unwrap();
+    fs::hard_link(rig.root().join("LINK"), rig.root().join("link")).unwrap();
+    let problem = rig.link("link", "y").unwrap_err();
+    assert!(matches!(problem, LocalProblem::Claimed { .. }), "{problem}");
+    assert_eq!(names(rig.root()), ["FILE", "LINK", "file", "link"]);
+}
+
+#[test]
+fn two_names_of_one_file_are_refused_even_if_it_is_the_same() {
+    let rig = Rig::with(|options| options.skip_same = true);
+    let times = Some(Times { access: 5, modified: 1_000_000_000 });
+    let file = NewFile { size: 1, mode: None, times };
+    let part = rig.begin("FILE", 1);
+    write(&part, 0, b"1").unwrap();
+    finish(&part, file).unwrap();
+    fs::hard_link(rig.root().join("FILE"), rig.root().join("file")).unwrap();
+    let problem = rig.try_begin("file", file).unwrap_err();
+    assert!(matches!(problem, LocalProblem::Claimed { .. }), "{problem}");
 }
 
 #[test]
@@ -226,6 +250,15 @@ fn a_planted_part_file_is_not_resumed() {
     let Ok(Begun::Part { part, resume_at: 0 }) = rig.try_begin("file", file) else { panic!() };
     assert_eq!(fs::metadata(&planted).unwrap().len(), 0);
     abandon(&part, false);
+    // A second name of a file of this user.
+    let victim = rig.root().join("victim");
+    fs::write(&victim, "mine").unwrap();
+    fs::set_permissions(&victim, fs::Permissions::from_mode(0o600)).unwrap();
+    fs::hard_link(&victim, &planted).unwrap();
+    let Ok(Begun::Part { part, resume_at: 0 }) = rig.try_begin("file", file) else { panic!() };
+    write(&part, 0, b"evil").unwrap();
+    assert_eq!(fs::read(&victim).unwrap(), b"mine");
+    abandon(&part, false);
     symlink("/etc/passwd", &planted).unwrap();
     assert!(matches!(rig.try_begin("file", file), Err(LocalProblem::Io { .. })));
 }
@@ -263,10 +296,23 @@ fn a_part_file_that_was_exchanged_is_not_written_to() {
     assert!(matches!(problem, LocalProblem::Changed { .. }), "{problem}");
     assert!(finish(&part, sized(3)).is_err());
     assert_eq!(fs::read(&path).unwrap(), b"other");
+    fs::remove_file(&path).unwrap();
+
+    // While it is open.
+    let part = rig.begin("file", 3);
+    let path = rig.root().join(&names(rig.root())[0]);
+    let other = rig.root().join("other");
+    fs::write(&other, "other").unwrap();
+    fs::rename(other, &path).unwrap();
+    write(&part, 0, b"new").unwrap();
+    let problem = finish(&part, sized(3)).unwrap_err();
+    assert!(matches!(problem, LocalProblem::Changed { .. }), "{problem}");
+    assert_eq!(fs::read(&path).unwrap(), b"other");
+    assert_eq!(names(rig.root()).len(), 1);
 }
 
 #[test]
-fn a_file_is_on_the_disk_on_request() {
+fn with_fsync_a_file_is_written_all_the_same() {
     let rig = Rig::with(|options| options.fsync = true);
     put(&rig, "file", b"x");
     assert_eq!(fs::read(rig.root().join("file")).unwrap(), b"x");
