@@ -36,7 +36,7 @@ pub enum TransferProblem {
         found: u64,
     },
     /// The server refused a request.
-    #[error("cannot {action} {path}: {status}{}", said(text, status))]
+    #[error("cannot {action} {path}: {status}{}{hint}", said(text, status))]
     #[non_exhaustive]
     Refused {
         /// What was requested, such as `open`.
@@ -47,6 +47,9 @@ pub enum TransferProblem {
         status: String,
         /// The server's text, unchanged.
         text: String,
+        /// What to look at. Version 3 of SFTP has one status for most failures. Empty if the status
+        /// says enough.
+        hint: &'static str,
     },
     /// What the server stored has another size than what was sent. Nothing was renamed to the
     /// target.

@@ -342,9 +342,8 @@ impl Exec {
         if !(inbox.closed || inbox.eof && told) {
             return;
         }
-        // A server that said nothing may have no SFTP.
-        if let Some(transfer) = self.transfer.as_mut().filter(|transfer| !transfer.is_unanswered()) {
-            transfer.server_ended(inbox.exit.as_ref());
+        if let Some(transfer) = &mut self.transfer {
+            transfer.channel_ended(inbox.exit.as_ref());
         }
         if self.is_running() && self.is_refused_by_sudo() {
             return;

@@ -246,7 +246,15 @@ impl Transfer {
         }
     }
 
-    /// Whether the server has said nothing at all, so that it may have no SFTP.
+    /// Handles the end of the channel. If the server has said nothing, it may have no SFTP, and the
+    /// caller decides what to do about that.
+    pub(crate) fn channel_ended(&mut self, exit: Option<&Outcome>) {
+        if !self.is_unanswered() {
+            self.server_ended(exit);
+        }
+    }
+
+    /// Whether the server has said nothing at all.
     pub(crate) fn is_unanswered(&self) -> bool {
         self.phase == Phase::Greeting
     }

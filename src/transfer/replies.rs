@@ -10,13 +10,27 @@ pub(super) struct Refusal {
     pub code: StatusCode,
     /// What the server says about it.
     pub text: String,
+    /// What to look at if the status does not say enough.
+    pub hint: &'static str,
 }
 
 impl Refusal {
+    /// A failure that the server has not explained.
+    pub(super) fn failure(hint: &'static str) -> Self {
+        Self { code: StatusCode::Failure, text: String::new(), hint }
+    }
+
+    /// The same refusal, with what to look at.
+    pub(super) fn hinting(self, hint: &'static str) -> Self {
+        Self { hint, ..self }
+    }
+
     /// The problem if this was requested for this path.
     pub(super) fn problem(self, action: &'static str, path: &[u8]) -> TransferProblem {
-        let Self { code, text } = self;
-        TransferProblem::Refused { action, path: RemotePath::new(path), status: code.to_string(), text }
+        let Self { code, text, hint } = self;
+        let hint = if code == StatusCode::Failure { hint } else { "" };
+        let (path, status) = (RemotePath::new(path), code.to_string());
+        TransferProblem::Refused { action, path, status, text, hint }
     }
 }
 
@@ -36,7 +50,7 @@ pub(super) fn refused(reply: &Reply<'_>) -> Result<Refusal, TransferProblem> {
         }
         Reply::Status { code, text, .. } => {
             let text = &text[..text.len().min(limits::PEER_TEXT)];
-            Ok(Refusal { code: *code, text: String::from_utf8_lossy(text).into_owned() })
+            Ok(Refusal { code: *code, text: String::from_utf8_lossy(text).into_owned(), hint: "" })
         }
         other => {
             let text = format!("the answer to a request is {}", other.name());

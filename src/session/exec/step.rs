@@ -318,9 +318,13 @@ impl Exec {
     fn step_transfer(&mut self, channel: ChannelId, cx: &mut ExecCx<'_>) -> Stepped {
         let Some(transfer) = &mut self.transfer else { return Ok(Progress::Pending) };
         transfer.go_on();
-        let has_no_sftp = transfer.is_unanswered() && cx.link.inbox(channel).closed;
-        if has_no_sftp && self.does_without_sftp(channel, cx) {
-            return Ok(Progress::Advanced);
+        let inbox = cx.link.inbox(channel);
+        if transfer.is_unanswered() && (inbox.closed || inbox.eof && inbox.exit.is_some()) {
+            let exit = inbox.exit.clone();
+            if self.does_without_sftp(channel, cx) {
+                return Ok(Progress::Advanced);
+            }
+            self.transfer.iter_mut().for_each(|transfer| transfer.server_ended(exit.as_ref()));
         }
         let Some(transfer) = &mut self.transfer else { return Ok(Progress::Pending) };
         let outcome = match transfer.end() {
@@ -339,10 +343,7 @@ impl Exec {
             self.stdin.abandon();
             return Ok(Progress::Advanced);
         }
-        if !transfer.has_unsent() {
-            return Ok(Progress::Pending);
-        }
-        if *cx.input_budget == 0 {
+        if !transfer.has_unsent() || *cx.input_budget == 0 {
             return Ok(Progress::Pending);
         }
         transfer.fill(cx.scratch, limits::WRITE_CHUNK.min(*cx.input_budget));

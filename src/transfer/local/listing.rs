@@ -46,6 +46,12 @@ pub(crate) enum EntryKind {
 }
 
 impl Entry {
+    /// How many names the path below the source has; 0 for the source itself.
+    pub(crate) fn depth(&self) -> usize {
+        let separators = self.path.iter().filter(|byte| **byte == b'/').count();
+        if self.path.is_empty() { 0 } else { separators + 1 }
+    }
+
     /// The size of a file; 0 for others.
     pub(crate) fn size(&self) -> u64 {
         match self.kind {

@@ -21,12 +21,6 @@ const TARGET: u32 = u32::MAX;
 /// The slot of the first entry of the listing.
 const FIRST_ENTRY: u32 = limits::FILES_AT_ONCE as u32;
 
-/// How many directories of the source are above an entry, besides the source itself, and the entry.
-fn depth_of(entry: &Entry) -> usize {
-    let separators = entry.path.iter().filter(|byte| **byte == b'/').count();
-    if entry.path.is_empty() { 0 } else { separators + 1 }
-}
-
 /// A put on one host.
 #[derive(Debug)]
 pub(in crate::transfer) struct PutTask {
@@ -97,7 +91,7 @@ impl PutTask {
         cx.report.is_single = !is_directory;
         cx.report.done.total = listing.entries.iter().map(Entry::size).sum();
         let directories = listing.entries.iter().filter(|entry| entry.kind == EntryKind::Directory);
-        self.depth = directories.map(depth_of).max();
+        self.depth = directories.map(Entry::depth).max();
         self.listing = Some(listing);
         match self.plan.settings.placement {
             Placement::Exact => self.place(false, cx),
@@ -134,7 +128,7 @@ impl PutTask {
     fn make_directories(&mut self, depth: usize, cx: &mut TaskCx<'_>) {
         let Some(listing) = self.listing.clone() else { return };
         while let Some(entry) = listing.entries.get(self.next) {
-            if entry.kind == EntryKind::Directory && depth_of(entry) == depth {
+            if entry.kind == EntryKind::Directory && entry.depth() == depth {
                 if !cx.requests.has_room() {
                     return;
                 }
@@ -260,8 +254,7 @@ impl PutTask {
             Step::Look => match reply {
                 Reply::Attrs { attrs, .. } if attrs.kind() == Some(FileKind::Directory) => {}
                 Reply::Attrs { .. } => {
-                    let text = "something else is in its place".to_owned();
-                    let refusal = Refusal { code: StatusCode::Failure, text };
+                    let refusal = Refusal::failure("; something else is in its place");
                     return Err(refusal.problem("create the directory", &entry));
                 }
                 other => return Err(refused(other)?.problem("create the directory", &entry)),

@@ -7,7 +7,7 @@ use super::{FilePut, paths};
 use crate::error::TransferProblem;
 use crate::limits;
 use crate::sftp::{Attrs, FileKind, OpenFlags, Reply, Request, StatusCode};
-use crate::transfer::replies::{Refusal, refused};
+use crate::transfer::replies::{Refusal, done, refused};
 use crate::transfer::requests::Step;
 use crate::transfer::task::TaskCx;
 
@@ -119,7 +119,36 @@ impl FilePut {
                 self.enter(FileState::Looking);
                 self.send_path(Step::Look, |path| Request::Lstat { path }, cx);
             }
-            _ => self.refuse("create", refusal, cx),
+            _ => self.refuse_to_create(refusal, cx),
+        }
+        Ok(())
+    }
+
+    /// If a directory above the file could not be created, that is the reason.
+    fn refuse_to_create(&mut self, refusal: Refusal, cx: &mut TaskCx<'_>) {
+        match self.parent_refused.take() {
+            Some(why) => {
+                let directory = paths::split(&self.path).0.to_vec();
+                self.fail(why.problem("create the directory", paths::trim(&directory)), cx);
+            }
+            None => self.refuse("create", refusal, cx),
+        }
+    }
+
+    /// Handles the answer to the creation of a directory, which is mostly there. Version 3 has no
+    /// code for that.
+    pub(super) fn made_parent(
+        &mut self,
+        reply: &Reply<'_>,
+        cx: &mut TaskCx<'_>,
+    ) -> Result<(), TransferProblem> {
+        if let Err(refusal) = done(reply)?
+            && refusal.code != StatusCode::Failure
+        {
+            self.parent_refused.get_or_insert(refusal);
+        }
+        if self.awaited == 0 {
+            self.open(cx);
         }
         Ok(())
     }
@@ -137,7 +166,7 @@ impl FilePut {
 
     /// Handles the answer about a temporary file that could not be created.
     pub(super) fn looked(&mut self, reply: &Reply<'_>, cx: &mut TaskCx<'_>) -> Result<(), TransferProblem> {
-        let text = match reply {
+        let hint = match reply {
             Reply::Attrs { attrs, .. } if self.number < limits::TEMPORARY_NAMES => {
                 self.number += 1;
                 let next = self.path_to_write();
@@ -146,13 +175,13 @@ impl FilePut {
                 self.open(cx);
                 return Ok(());
             }
-            Reply::Attrs { .. } => "all temporary names are taken; remove those that end in .sshoal-*",
+            Reply::Attrs { .. } => "; all temporary names are taken: remove those that end in .sshoal-*",
             other => {
                 refused(other)?;
-                "is its directory writable?"
+                "; can its directory be written to?"
             }
         };
-        self.refuse("create", Refusal { code: StatusCode::Failure, text: text.to_owned() }, cx);
+        self.refuse("create", Refusal::failure(hint), cx);
         Ok(())
     }
 }

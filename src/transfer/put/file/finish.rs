@@ -136,7 +136,10 @@ impl FilePut {
                 self.send(Step::Replace, &Request::Remove { path: &target }, cx);
                 self.target = target;
             }
-            (Err(refusal), _) => self.fail(refusal.problem("rename the copy to", &self.target), cx),
+            (Err(refusal), _) => {
+                let refusal = refusal.hinting("; is it a directory?");
+                self.fail(refusal.problem("rename the copy to", &self.target), cx);
+            }
         }
         Ok(())
     }

@@ -51,6 +51,8 @@ pub(super) struct FilePut {
     /// The time on the host when the file was written.
     written_at: Option<u32>,
     has_made_parents: bool,
+    /// Why a directory above the target could not be created.
+    parent_refused: Option<Refusal>,
     /// Whether an interrupted copy was looked for.
     has_looked: bool,
     /// The checksums of the local file and of the file on the host.
@@ -94,6 +96,7 @@ impl FilePut {
             others: Vec::new(),
             written_at: None,
             has_made_parents: false,
+            parent_refused: None,
             has_looked: false,
             sums: (None, None),
             keeps_copy: false,
@@ -192,10 +195,10 @@ impl FilePut {
             Step::Look if self.state == FileState::Resuming => self.found(&reply, cx)?,
             Step::Look => self.looked(&reply, cx)?,
             Step::Open => self.opened(&reply, cx)?,
-            Step::MakeDirectory if self.awaited == 0 => self.open(cx),
+            Step::MakeDirectory => self.made_parent(&reply, cx)?,
             Step::Write { len } => match done(&reply)? {
                 Ok(()) => cx.report.done.bytes += u64::from(len),
-                Err(refusal) => self.refuse("write", refusal, cx),
+                Err(refusal) => self.refuse("write to", refusal.hinting("; is the disk full?"), cx),
             },
             Step::Measure => self.measured(&reply, cx)?,
             Step::SetAttributes => match done(&reply)? {

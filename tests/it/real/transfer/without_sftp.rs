@@ -46,7 +46,7 @@ fn check(client: &mut ParallelClient, folder: &std::path::Path) {
 #[test]
 fn openssh_without_its_subsystem_receives_by_scp() {
     let _dog = guard("put_scp");
-    let sshd = Sshd::start();
+    let sshd = Sshd::builder().option("Subsystem other /bin/false").start();
     let mut client = build(client_for(&sshd, HOST));
     let folder = tempdir().expect("a folder");
     check(&mut client, folder.path());
@@ -55,7 +55,7 @@ fn openssh_without_its_subsystem_receives_by_scp() {
 #[test]
 fn dropbear_receives_by_scp() {
     let _dog = guard("put_dropbear");
-    let Some(server) = Dropbear::start() else { return };
+    let Some(server) = Dropbear::start_without_sftp() else { return };
     let builder = ParallelClient::builder([server.address().to_string()]).user(server.user().name());
     let builder = builder.identity_auth(false).allow_agent(false).known_hosts([server.known_hosts()]);
     let builder = builder.num_retries(1).timeout(SLOW).key_file(server.key(ClientKey::Ed25519));
