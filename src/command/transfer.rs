@@ -7,9 +7,9 @@ use super::args::HostArgs;
 use super::request::{Program, Request, RunOptions, TransferRequest};
 use super::wrap::Prefix;
 use super::{Command, template};
-use crate::error::{Error, TemplateProblem};
+use crate::error::Error;
 use crate::output::Keep;
-use crate::transfer::{PlanProblem, Put, Shared, Work};
+use crate::transfer::{Fill, PlanProblem, Put, Shared, Work};
 
 /// The name of the subsystem.
 const SFTP: &std::ffi::CStr = c"sftp";
@@ -40,7 +40,7 @@ pub(super) fn requests(
     hosts: usize,
 ) -> Result<Vec<Arc<Request>>, Error> {
     let mut shared = Shared::default();
-    let mut request = |fill: &mut dyn FnMut(&[u8]) -> Result<Vec<u8>, TemplateProblem>| {
+    let mut request = |fill: &mut Fill<'_>| {
         let plan = work.plan(&mut shared, fill, prefix.bytes.is_some())?;
         let (prefix, sudo) = (prefix.bytes.clone(), prefix.login.clone());
         let (text, options) = (CString::from(SFTP), options.clone());

@@ -47,5 +47,5 @@ pub use crate::output::Transferred;
 pub(crate) use driver::Transfer;
 pub(crate) use errand::{Errand, ErrandResult};
 pub use local::Links;
-pub(crate) use plan::{Plan, PlanProblem, Shared, Work};
+pub(crate) use plan::{Fill, Plan, PlanProblem, Shared, Work};
 pub use put::{Placement, Put};

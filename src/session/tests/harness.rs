@@ -441,6 +441,7 @@ impl Bench {
                     self.tunnelled = self.proxy_says.pop_front().unwrap_or_else(opened).into();
                 }
                 Effect::Disk(request) => self.disk.is_asked(request),
+                Effect::Errand(id, errand) => panic!("no script has a transfer: {id:?} {errand:?}"),
                 Effect::File(job) => panic!("no script has a transfer: {job:?}"),
                 Effect::ListKeys => self.agent.is_asked(Asked::Keys),
                 Effect::Sign(request) => self.agent.is_asked(Asked::Signature(request)),

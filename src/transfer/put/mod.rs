@@ -5,6 +5,8 @@ mod options;
 mod paths;
 mod scp;
 mod task;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

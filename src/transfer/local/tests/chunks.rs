@@ -23,8 +23,11 @@ fn runs(jobs: &[FileJob]) -> Vec<(u64, u64)> {
     jobs.iter().map(run).collect()
 }
 
-/// The chunks of all answers: who asked, where, and what.
-fn serve(jobs: Vec<FileJob>) -> Vec<(usize, u64, Result<Arc<[u8]>, LocalProblem>)> {
+/// Who asked, where, and what was read.
+type Read = (usize, u64, Result<Arc<[u8]>, LocalProblem>);
+
+/// The chunks of all answers.
+fn serve(jobs: Vec<FileJob>) -> Vec<Read> {
     let answers = jobs.into_iter().flat_map(Job::run);
     let chunk = |(asker, answer): (CommandId, FileAnswer)| match answer {
         FileAnswer::Chunk { file: 0, offset, bytes } => (asker.index(), offset, bytes),

@@ -28,7 +28,6 @@ impl FilePut {
     fn discard(&mut self, cx: &mut TaskCx<'_>) {
         match self.state {
             FileState::Discarding | FileState::Done => return,
-            FileState::New => return self.enter(FileState::Done),
             _ => self.enter(FileState::Discarding),
         }
         self.awaits_chunk = false;

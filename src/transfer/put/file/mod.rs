@@ -9,6 +9,8 @@ mod state;
 use std::mem;
 
 use self::state::FileState;
+#[cfg(test)]
+pub(super) use self::state::edges_not_taken;
 use super::PutPlan;
 use super::options::Settings;
 use super::paths;

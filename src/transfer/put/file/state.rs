@@ -45,7 +45,6 @@ pub(super) const EDGES: &[(FileState, FileState, &str)] = &[
     (FileState::New, FileState::Comparing, "files that are the same are skipped"),
     (FileState::New, FileState::Resuming, "interrupted copies are resumed"),
     (FileState::New, FileState::Opening, "every file is sent"),
-    (FileState::New, FileState::Done, "cancelled"),
     (FileState::Comparing, FileState::Summing, "same size, compared by checksum"),
     (FileState::Comparing, FileState::Resuming, "not the same, resumed"),
     (FileState::Comparing, FileState::Opening, "not the same"),
@@ -86,27 +85,24 @@ pub(super) fn is_legal(from: FileState, to: FileState) -> bool {
 }
 
 #[cfg(test)]
-pub(super) use recorded::record;
+thread_local! {
+    /// The transitions that the tests of this thread have seen.
+    static SEEN: std::cell::RefCell<Vec<(FileState, FileState)>> = const { std::cell::RefCell::new(Vec::new()) };
+}
 
-/// The transitions that the tests have seen.
 #[cfg(test)]
-pub(in crate::transfer) mod recorded {
-    use std::cell::RefCell;
+pub(super) fn record(from: FileState, to: FileState) {
+    SEEN.with_borrow_mut(|seen| {
+        if !seen.contains(&(from, to)) {
+            seen.push((from, to));
+        }
+    });
+}
 
-    use super::{EDGES, FileState};
-
-    thread_local! {
-        static SEEN: RefCell<Vec<(FileState, FileState)>> = const { RefCell::new(Vec::new()) };
-    }
-
-    pub(in crate::transfer::put) fn record(from: FileState, to: FileState) {
-        SEEN.with_borrow_mut(|seen| seen.push((from, to)));
-    }
-
-    /// The edges that this thread has not taken.
-    pub(in crate::transfer) fn missing() -> Vec<String> {
-        let is_seen = |a: FileState, b: FileState| SEEN.with_borrow(|seen| seen.contains(&(a, b)));
-        let missing = EDGES.iter().filter(|(a, b, _)| !is_seen(*a, *b));
-        missing.map(|(a, b, cause)| format!("{a:?} -> {b:?}: {cause}")).collect()
-    }
+/// The edges that no test of this thread has taken.
+#[cfg(test)]
+pub(in crate::transfer::put) fn edges_not_taken() -> Vec<String> {
+    let is_seen = |a: FileState, b: FileState| SEEN.with_borrow(|seen| seen.contains(&(a, b)));
+    let missing = EDGES.iter().filter(|(a, b, _)| !is_seen(*a, *b));
+    missing.map(|(a, b, cause)| format!("{a:?} -> {b:?}: {cause}")).collect()
 }
