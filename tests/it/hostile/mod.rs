@@ -1,5 +1,6 @@
 //! The library with a server that violates the protocol on purpose, in ways that neither OpenSSH
-//! nor the simulated fleet can: `server.py`, based on Debian's python3-paramiko.
+//! nor the simulated fleet can: `server.py`, based on Debian's python3-paramiko. And with a real
+//! sshd whose SFTP server does so: `sftp_server.py`.
 
 #![allow(clippy::expect_used, reason = "a test that cannot go on fails at once")]
 
@@ -15,6 +16,7 @@ mod packets;
 mod prepare;
 mod pressure;
 mod rekeys;
+mod sftp;
 mod shells;
 mod unclosed;
 mod unread;
