@@ -343,6 +343,8 @@ fn script() -> Vec<Vec<u8>> {
     ask(18, &[&path("a"), &path("none/a")]);
     ask(18, &[&path("d"), &path("d/e/f")]);
     ask(18, &[&path("a"), &path("d/a")]);
+    ask(3, &[&path("other"), &flags(2 | 8), &mode(0o600)]);
+    ask(18, &[&path("other"), &path("d/a")]);
     ask(20, &[&path("d/a"), &path("l")]);
     ask(20, &[&path("d/a"), &path("l")]);
     ask(20, &[&path("loop"), &path("loop")]);
@@ -367,7 +369,7 @@ fn script() -> Vec<Vec<u8>> {
     ask(200, &[&extension("posix-rename"), &path("d/a"), &path("d/e")]);
     ask(200, &[&extension("posix-rename"), &path("none"), &path("d/e")]);
     ask(200, &[&extension("posix-rename"), &path("d"), &path("moved")]);
-    ask(200, &[&extension("fsync"), &handle(0)]);
+    ask(200, &[&extension("fsync"), &handle(9)]);
     ask(200, &[&extension("nonsense"), &path("x")]);
     ask(11, &[&path("none")]);
     ask(11, &[&path("moved")]);

@@ -138,7 +138,7 @@ fn asyncssh_serves_files_and_no_commands() {
 
 #[test]
 fn sftp_through_a_long_line_takes_round_trips() {
-    const ROUND_TRIP: Duration = Duration::from_millis(50);
+    const ROUND_TRIP: Duration = Duration::from_millis(200);
     let sshd = Sshd::start();
     let (listener, address) = ports::listen(Ipv4Addr::LOCALHOST.into()).expect("listen");
     let _delay = Delay::start(listener, sshd.address(), ROUND_TRIP).expect("a proxy");
