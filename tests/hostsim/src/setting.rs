@@ -89,9 +89,9 @@ impl Default for HostConfig {
     }
 }
 
-/// One field of [`HostConfig`] or [`SftpConfig`] with its value. Text form `NAME=VALUE`; on the command line of the
-/// whole fleet `--NAME VALUE`, in a rule `set:NAME=VALUE`. Lists are separated by commas, times are
-/// in milliseconds.
+/// One field of [`HostConfig`] or [`SftpConfig`] with its value. Text form `NAME=VALUE`; on the
+/// command line of the whole fleet `--NAME VALUE`, in a rule `set:NAME=VALUE`. Lists are separated
+/// by commas, times are in milliseconds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Setting {
     pub(crate) name: &'static str,
