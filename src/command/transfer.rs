@@ -9,7 +9,7 @@ use super::wrap::Prefix;
 use super::{Command, template};
 use crate::error::Error;
 use crate::output::Keep;
-use crate::transfer::{Fill, PlanProblem, Put, Shared, Work};
+use crate::transfer::{Fill, Get, PlanProblem, Put, Shared, Work};
 
 /// The name of the subsystem.
 const SFTP: &std::ffi::CStr = c"sftp";
@@ -23,6 +23,13 @@ const SFTP: &std::ffi::CStr = c"sftp";
 impl From<Put> for Command {
     fn from(put: Put) -> Self {
         command(Work::Put(put))
+    }
+}
+
+/// A get runs like any other command, as a [put](Put) does.
+impl From<Get> for Command {
+    fn from(get: Get) -> Self {
+        command(Work::Get(get))
     }
 }
 

@@ -81,3 +81,23 @@ pub const RESUME_GAP: u64 = 16 * 1024 * 1024;
 /// Bytes of the output of a command that a transfer runs on its host, of which the end is kept: a
 /// checksum, or the text of an error.
 pub const ERRAND_OUTPUT: usize = 4 * 1024;
+
+/// Files, directories and links of a host's directory that are fetched by default. While a
+/// directory is read, each takes up to 400 bytes of memory.
+pub const GET_ENTRIES: u64 = 100_000;
+
+/// Names in one reply of an SFTP server that are accepted. OpenSSH's server sends up to 100, and a
+/// packet has room for 4,000 names with the usual fields.
+pub const NAMES_PER_REPLY: usize = 8192;
+
+/// Largest file that is fetched without knowing its size, in bytes. Files below `/proc` and `/sys`
+/// say that they are empty; they have up to some megabytes.
+pub const UNSIZED_FILE: u64 = 64 * 1024 * 1024;
+
+/// Smallest size of a read that is requested, in bytes. If a server returns less than is requested,
+/// the next requests are for that much (OpenSSH: `MIN_READ_SIZE`).
+pub const READ_MIN: u32 = 512;
+
+/// How many reads of a file may return less than was requested, in addition to one for each
+/// [`READ_MIN`] bytes of the file. Requests that are on their way already may all be too large.
+pub const SHORT_READS: u64 = 64;

@@ -35,6 +35,7 @@
 
 mod driver;
 mod errand;
+mod get;
 pub(crate) mod local;
 mod plan;
 mod put;
@@ -46,6 +47,7 @@ mod task;
 pub use crate::output::Transferred;
 pub(crate) use driver::Transfer;
 pub(crate) use errand::{Errand, ErrandResult};
+pub use get::Get;
 pub use local::Links;
 pub(crate) use plan::{Fill, Plan, PlanProblem, Shared, Work};
 pub use put::{Placement, Put};

@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::get::{Get, GetPlan, GetTask};
 use super::local::{Claims, Source, SourceOptions};
 use super::put::{Put, PutPlan, PutTask};
 use super::task::Task;
@@ -15,12 +16,14 @@ use crate::error::{ConfigProblem, TemplateProblem};
 #[derive(Debug, Clone)]
 pub(crate) enum Work {
     Put(Put),
+    Get(Get),
 }
 
 /// A transfer of one or more hosts whose paths are the same.
 #[derive(Debug)]
 pub(crate) enum Plan {
     Put(Arc<PutPlan>),
+    Get(Arc<GetPlan>),
 }
 
 /// Why a transfer cannot be planned.
@@ -50,6 +53,7 @@ impl Work {
     ) -> Result<Plan, PlanProblem> {
         match self {
             Self::Put(put) => Ok(Plan::Put(Arc::new(put.plan(shared, fill, is_privileged)?))),
+            Self::Get(get) => Ok(Plan::Get(Arc::new(get.plan(shared, fill, is_privileged)?))),
         }
     }
 }
@@ -63,9 +67,10 @@ impl Plan {
     }
 
     /// The task of one host. `host` is its name for local paths.
-    pub(super) fn task(&self, _host: &str) -> Box<dyn Task> {
+    pub(super) fn task(&self, host: &str) -> Box<dyn Task> {
         match self {
             Self::Put(plan) => Box::new(PutTask::new(plan.clone())),
+            Self::Get(plan) => Box::new(GetTask::new(plan.clone(), host)),
         }
     }
 }

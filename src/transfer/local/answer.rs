@@ -47,6 +47,17 @@ pub(crate) enum FileAnswer {
 }
 
 impl FileAnswer {
+    /// The tag of the job, if it had one.
+    pub(crate) fn tag(&self) -> Option<u32> {
+        match self {
+            Self::Begun { tag, .. }
+            | Self::Written { tag, .. }
+            | Self::Finished { tag, .. }
+            | Self::Made { tag, .. } => Some(*tag),
+            Self::Listed(_) | Self::Chunk { .. } | Self::Checked { .. } => None,
+        }
+    }
+
     /// The job that cleans up after an answer whose command has ended meanwhile.
     pub(crate) fn cleanup(self) -> Option<FileJob> {
         match self {

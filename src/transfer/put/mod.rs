@@ -2,7 +2,7 @@
 
 mod file;
 mod options;
-mod paths;
+pub(super) mod paths;
 mod scp;
 mod task;
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use crate::limits;
 
 /// The path of a name in a directory.
-pub(super) fn join(directory: &[u8], name: &[u8]) -> Vec<u8> {
+pub(in crate::transfer) fn join(directory: &[u8], name: &[u8]) -> Vec<u8> {
     if name.is_empty() {
         return directory.to_vec();
     }
@@ -17,14 +17,14 @@ pub(super) fn join(directory: &[u8], name: &[u8]) -> Vec<u8> {
 
 /// The directory and the name of a path. The directory includes its slash, and is empty for a path
 /// that has none.
-pub(super) fn split(path: &[u8]) -> (&[u8], &[u8]) {
+pub(in crate::transfer) fn split(path: &[u8]) -> (&[u8], &[u8]) {
     let trimmed = trim(path);
     let at = trimmed.iter().rposition(|byte| *byte == b'/').map_or(0, |slash| slash + 1);
     trimmed.split_at(at)
 }
 
 /// A path without the slashes at its end, unless it is the root.
-pub(super) fn trim(path: &[u8]) -> &[u8] {
+pub(in crate::transfer) fn trim(path: &[u8]) -> &[u8] {
     let end = path.iter().rposition(|byte| *byte != b'/').map_or(1, |last| last + 1);
     &path[..end.min(path.len())]
 }

@@ -1,0 +1,442 @@
+//! A get on one host: the walk through its tree, with several files on their way at a time.
+
+use std::sync::Arc;
+
+use super::GetPlan;
+use super::file::{FileGet, TAGS_PER_SLOT};
+use super::folders::{FolderJob, Folders, Frame, FrameState};
+use super::link::{LinkGet, Resolved};
+use crate::error::{RemotePath, TransferProblem};
+use crate::limits;
+use crate::sftp::{Attrs, FileKind, Reply, Request, StatusCode};
+use crate::transfer::errand::ErrandResult;
+use crate::transfer::local::{FileAnswer, HostPath, Target};
+use crate::transfer::put::paths;
+use crate::transfer::replies::refused;
+use crate::transfer::requests::{Step, Tag};
+use crate::transfer::task::{Task, TaskCx};
+
+/// The slot of requests about the remote path itself. Those of entries have lower slots than
+/// [`FIRST_FRAME`].
+const ROOT: u32 = u32::MAX;
+
+/// The slot of the outermost directory that is open.
+const FIRST_FRAME: u32 = limits::FILES_AT_ONCE as u32;
+
+/// A get on one host.
+#[derive(Debug)]
+pub(in crate::transfer) struct GetTask {
+    plan: Arc<GetPlan>,
+    host: String,
+    state: GetState,
+    /// What the remote path is, and where, once that is known.
+    root: Option<Attrs>,
+    real: Option<Vec<u8>>,
+    folders: Option<Folders>,
+    /// The directories that are being read, from the outermost.
+    frames: Vec<Frame>,
+    /// What is on its way.
+    slots: [Option<Entry>; limits::FILES_AT_ONCE],
+    /// How many names the server has listed.
+    names: u64,
+    /// How many requests about the remote path itself wait for their answers.
+    awaited: usize,
+}
+
+/// How far a get is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum GetState {
+    New,
+    /// What the remote path is, is asked for.
+    Looking,
+    Copying,
+    /// The get has failed or was cancelled.
+    Abandoned,
+}
+
+/// An entry of a directory on its way, or the single file of a get.
+#[derive(Debug)]
+struct Entry {
+    /// The directory that it is in, and its name there.
+    place: Option<(u32, Vec<u8>)>,
+    work: Work,
+}
+
+#[derive(Debug)]
+enum Work {
+    File(Box<FileGet>),
+    Link(Box<LinkGet>),
+}
+
+impl GetTask {
+    pub(in crate::transfer) fn new(plan: Arc<GetPlan>, host: &str) -> Self {
+        Self {
+            plan,
+            host: host.to_owned(),
+            state: GetState::New,
+            root: None,
+            real: None,
+            folders: None,
+            frames: Vec::new(),
+            slots: Default::default(),
+            names: 0,
+            awaited: 0,
+        }
+    }
+
+    fn look(&mut self, cx: &mut TaskCx<'_>) {
+        self.state = GetState::Looking;
+        let mut send = |step, request| cx.requests.send(Tag { slot: ROOT, step }, &request);
+        send(Step::Look, Request::Stat { path: &self.plan.remote });
+        send(Step::RealPath, Request::Realpath { path: &self.plan.remote });
+        self.awaited = 2;
+    }
+
+    /// Handles the answers about the remote path itself.
+    fn looked(&mut self, step: Step, reply: &Reply<'_>, cx: &mut TaskCx<'_>) -> Result<(), TransferProblem> {
+        self.awaited = self.awaited.saturating_sub(1);
+        match (step, reply) {
+            (Step::Look, Reply::Attrs { attrs, .. }) => self.root = Some(*attrs),
+            (Step::Look, other) => return Err(refused(other)?.problem("look at", &self.plan.remote)),
+            (Step::RealPath, Reply::Names { names, .. }) => {
+                self.real = names.clone().next().transpose()?.map(|name| name.name.to_vec());
+            }
+            // Not every server has this. It is needed only to find loops early.
+            (Step::RealPath, other) => drop(refused(other)?),
+            _ => {}
+        }
+        match self.root {
+            Some(attrs) if self.awaited == 0 && self.state == GetState::Looking => self.begin(&attrs, cx),
+            _ => Ok(()),
+        }
+    }
+
+    fn begin(&mut self, attrs: &Attrs, cx: &mut TaskCx<'_>) -> Result<(), TransferProblem> {
+        self.state = GetState::Copying;
+        let plan = self.plan.clone();
+        match attrs.kind() {
+            Some(FileKind::Directory) if !plan.settings.recurse => {
+                Err(TransferProblem::IsDirectory { path: RemotePath::new(&plan.remote).to_string() })
+            }
+            Some(FileKind::Directory) => {
+                let target = plan.target(plan.local_path(&self.host));
+                let folders = self.folders.insert(Folders::new(target, plan.settings));
+                let root = folders.add_root(plan.remote.clone(), self.real.take(), attrs, cx);
+                self.frames.push(Frame::new(root));
+                Ok(())
+            }
+            Some(FileKind::File) | None => {
+                cx.report.is_single = true;
+                let Some(place) = plan.file_target(&self.host) else {
+                    return Err(TransferProblem::Special { path: RemotePath::new(&plan.remote) });
+                };
+                let file = FileGet::start(0, plan.settings, plan.remote.clone(), attrs, place, cx);
+                self.slots[0] = Some(Entry { place: None, work: Work::File(Box::new(file)) });
+                Ok(())
+            }
+            _ => Err(TransferProblem::Special { path: RemotePath::new(&plan.remote) }),
+        }
+    }
+
+    /// Begins entries of the innermost directory, as far as there is room. Reads more names if they
+    /// are needed.
+    fn walk(&mut self, cx: &mut TaskCx<'_>) {
+        while let Some(frame) = self.frames.last_mut() {
+            match frame.state {
+                FrameState::Making | FrameState::Opening | FrameState::Reading => return,
+                FrameState::Open | FrameState::Ended => {}
+            }
+            if !cx.requests.has_room() {
+                return;
+            }
+            if let Some((name, attrs)) = frame.entries.pop_front() {
+                let folder = frame.folder;
+                if let Some(name) = self.begin_entry(folder, name, &attrs, cx)
+                    && let Some(frame) = self.frames.last_mut()
+                {
+                    frame.entries.push_front((name, attrs));
+                    return;
+                }
+            } else if frame.state == FrameState::Open {
+                frame.state = FrameState::Reading;
+                let handle = frame.handle.take().unwrap_or_default();
+                let slot = FIRST_FRAME + self.frames.len() as u32 - 1;
+                cx.requests
+                    .send(Tag { slot, step: Step::ReadDirectory }, &Request::Readdir { handle: &handle });
+                if let Some(frame) = self.frames.last_mut() {
+                    frame.handle = Some(handle);
+                }
+            } else if let Some(frame) = self.frames.pop() {
+                self.leave(frame, cx);
+            }
+        }
+    }
+
+    /// Leaves a directory whose names are all known.
+    fn leave(&mut self, frame: Frame, cx: &mut TaskCx<'_>) {
+        if let Some(handle) = frame.handle {
+            cx.requests.send(Tag { slot: ROOT, step: Step::Close }, &Request::Close { handle: &handle });
+        }
+        if let Some(folders) = &mut self.folders {
+            folders.end_entry(frame.folder, cx);
+        }
+    }
+
+    /// Begins an entry. Returns its name if there is no free slot.
+    fn begin_entry(
+        &mut self,
+        folder: u32,
+        name: Vec<u8>,
+        attrs: &Attrs,
+        cx: &mut TaskCx<'_>,
+    ) -> Option<Vec<u8>> {
+        let settings = self.plan.settings;
+        let slot = self.slots.iter().position(Option::is_none);
+        let (remote, place) = self.place(folder, &name)?;
+        let work = match attrs.kind() {
+            Some(FileKind::Directory) => {
+                self.enter(folder, &name, None, attrs, cx);
+                return None;
+            }
+            Some(FileKind::Other) => {
+                cx.report.note(TransferProblem::Special { path: RemotePath::new(&remote) });
+                return None;
+            }
+            _ if slot.is_none() => return Some(name),
+            Some(FileKind::File) => {
+                let slot = slot? as u32;
+                Work::File(Box::new(FileGet::start(slot, settings, remote, attrs, place, cx)))
+            }
+            kind => {
+                let slot = slot? as u32;
+                Work::Link(Box::new(LinkGet::start(slot, settings, remote, kind, place, cx)))
+            }
+        };
+        if let Some(folders) = &mut self.folders {
+            folders.begin_entry(folder);
+        }
+        self.slots[slot?] = Some(Entry { place: Some((folder, name)), work });
+        None
+    }
+
+    /// Where an entry is on the host and here.
+    fn place(&self, folder: u32, name: &[u8]) -> Option<(Vec<u8>, (Arc<Target>, HostPath))> {
+        let folders = self.folders.as_ref()?;
+        let found = folders.get(folder)?;
+        let path = found.path.iter().cloned().chain([name.to_vec()]).collect();
+        Some((paths::join(&found.remote, name), (folders.target().clone(), path)))
+    }
+
+    /// Begins to read a directory.
+    fn enter(&mut self, parent: u32, name: &[u8], real: Option<Vec<u8>>, attrs: &Attrs, cx: &mut TaskCx<'_>) {
+        let Some((remote, (_, path))) = self.place(parent, name) else { return };
+        let Some(folders) = &mut self.folders else { return };
+        let max = self.plan.settings.max_depth;
+        let is_loop = real.as_ref().is_some_and(|real| folders.is_within(parent, real));
+        let what = match () {
+            () if is_loop => "the link leads back to a directory that contains it".to_owned(),
+            () if path.len() >= max => format!("more than {max} levels of directories are not fetched"),
+            () => {
+                let folder = folders.add_below(parent, name, real, attrs, cx);
+                self.frames.extend(folder.map(Frame::new));
+                return;
+            }
+        };
+        cx.report.note(TransferProblem::Limit { path: RemotePath::new(&remote), what });
+    }
+
+    /// Handles an answer about a directory.
+    fn reply_to_frame(
+        &mut self,
+        Tag { slot, step }: Tag,
+        reply: Reply<'_>,
+        cx: &mut TaskCx<'_>,
+    ) -> Result<(), TransferProblem> {
+        let Some(frame) = self.frames.get_mut((slot - FIRST_FRAME) as usize) else { return Ok(()) };
+        let refusal = match (step, reply) {
+            (Step::OpenDirectory, Reply::Handle { handle, .. }) => {
+                frame.handle = Some(handle.to_vec());
+                frame.state = FrameState::Open;
+                return Ok(());
+            }
+            (Step::ReadDirectory, Reply::Names { names, .. }) => {
+                self.names = self.names.saturating_add(frame.take(names)?);
+                let max = self.plan.settings.max_entries;
+                if self.names > max {
+                    let what =
+                        format!("it contains more than {max} files and directories; raise Get::max_entries");
+                    return Err(TransferProblem::Limit { path: RemotePath::new(&self.plan.remote), what });
+                }
+                return Ok(());
+            }
+            (Step::ReadDirectory, Reply::Status { code: StatusCode::Eof, .. }) => None,
+            (_, other) => Some(refused(&other)?),
+        };
+        frame.state = FrameState::Ended;
+        let folder = self.folders.as_ref().and_then(|folders| folders.get(frame.folder));
+        if let (Some(refusal), Some(folder)) = (refusal, folder) {
+            cx.report.note(refusal.problem("read the directory", &folder.remote));
+        }
+        Ok(())
+    }
+
+    /// Handles an answer about an entry.
+    fn reply_to_entry(
+        &mut self,
+        Tag { slot, step }: Tag,
+        reply: &Reply<'_>,
+        cx: &mut TaskCx<'_>,
+    ) -> Result<(), TransferProblem> {
+        let Some(entry) = &mut self.slots[slot as usize] else { return Ok(()) };
+        let resolved = match &mut entry.work {
+            Work::File(file) => {
+                file.reply(step, reply, cx)?;
+                None
+            }
+            // A file that had the slot before was closed without waiting for the answer.
+            Work::Link(_) if step == Step::Close => None,
+            Work::Link(link) => link.reply(reply, cx)?,
+        };
+        let place = entry.place.clone();
+        let (Some(resolved), Some((folder, name))) = (resolved, place) else { return Ok(()) };
+        match resolved {
+            Resolved::File(attrs) => {
+                if let Some((remote, place)) = self.place(folder, &name) {
+                    let file = FileGet::start(slot, self.plan.settings, remote, &attrs, place, cx);
+                    self.slots[slot as usize] =
+                        Some(Entry { place: Some((folder, name)), work: Work::File(Box::new(file)) });
+                }
+            }
+            Resolved::Directory(attrs, real) => self.enter(folder, &name, real, &attrs, cx),
+        }
+        Ok(())
+    }
+
+    /// Forgets the entries that are done.
+    fn take_done(&mut self, cx: &mut TaskCx<'_>) {
+        for slot in &mut self.slots {
+            let Some(entry) = slot else { continue };
+            let problem = match &mut entry.work {
+                Work::File(file) if file.is_done() => file.take_problem(),
+                Work::Link(link) if link.is_done() => link.take_problem(),
+                _ => continue,
+            };
+            problem.into_iter().for_each(|problem| cx.report.note(problem));
+            if let (Some((folder, _)), Some(folders)) = (&entry.place, &mut self.folders) {
+                folders.end_entry(*folder, cx);
+            }
+            *slot = None;
+        }
+    }
+
+    fn files(&mut self) -> impl Iterator<Item = &mut Box<FileGet>> {
+        self.slots.iter_mut().flatten().filter_map(|entry| match &mut entry.work {
+            Work::File(file) => Some(file),
+            Work::Link(_) => None,
+        })
+    }
+
+    /// Handles the answer to a job of a directory.
+    fn answer_to_folder(&mut self, job: FolderJob, answer: FileAnswer, cx: &mut TaskCx<'_>) {
+        let (FileAnswer::Made { result, .. }, Some(folders)) = (answer, &mut self.folders) else { return };
+        match (job, result) {
+            (FolderJob::Made(number), Ok(is_new)) => {
+                folders.made(number, is_new, cx);
+                let Some(at) = self.frames.iter().position(|frame| frame.folder == number) else { return };
+                self.frames[at].state = FrameState::Opening;
+                let tag = Tag { slot: FIRST_FRAME + at as u32, step: Step::OpenDirectory };
+                if let Some(folder) = folders.get(number) {
+                    cx.requests.send(tag, &Request::Opendir { path: &folder.remote });
+                }
+            }
+            (FolderJob::Made(number), Err(problem)) => {
+                cx.report.note(problem.into());
+                let frames = self.frames.iter_mut();
+                frames
+                    .filter(|frame| frame.folder == number)
+                    .for_each(|frame| frame.state = FrameState::Ended);
+            }
+            (FolderJob::Set(number), result) => {
+                if let Err(problem) = result {
+                    cx.report.note(problem.into());
+                }
+                folders.remove(number, cx);
+            }
+        }
+    }
+}
+
+impl Task for GetTask {
+    fn advance(&mut self, cx: &mut TaskCx<'_>) -> Result<(), TransferProblem> {
+        if self.state == GetState::New {
+            self.look(cx);
+        }
+        self.files().for_each(|file| file.advance(cx));
+        self.take_done(cx);
+        self.walk(cx);
+        // What has just begun may be done.
+        self.take_done(cx);
+        Ok(())
+    }
+
+    fn reply(&mut self, tag: Tag, reply: Reply<'_>, cx: &mut TaskCx<'_>) -> Result<(), TransferProblem> {
+        match tag.slot {
+            _ if self.state == GetState::Abandoned => Ok(()),
+            ROOT => self.looked(tag.step, &reply, cx),
+            slot if slot >= FIRST_FRAME => self.reply_to_frame(tag, reply, cx),
+            _ => self.reply_to_entry(tag, &reply, cx),
+        }
+    }
+
+    fn answer(&mut self, answer: FileAnswer, cx: &mut TaskCx<'_>) -> Result<(), TransferProblem> {
+        if self.state == GetState::Abandoned {
+            cx.jobs.extend(answer.cleanup());
+            return Ok(());
+        }
+        let Some(tag) = answer.tag() else { return Ok(()) };
+        if let Some(job) = Folders::job(tag) {
+            self.answer_to_folder(job, answer, cx);
+        } else if let Some(Some(entry)) = self.slots.get_mut((tag % TAGS_PER_SLOT) as usize) {
+            match &mut entry.work {
+                Work::File(file) => file.answer(answer, cx),
+                Work::Link(link) => link.answer(answer, cx),
+            }
+        }
+        Ok(())
+    }
+
+    /// A get runs no commands.
+    fn ran(&mut self, _result: ErrandResult, _cx: &mut TaskCx<'_>) -> Result<(), TransferProblem> {
+        Ok(())
+    }
+
+    fn abandon(&mut self, cx: &mut TaskCx<'_>) {
+        self.state = GetState::Abandoned;
+        self.files().for_each(|file| file.abandon(cx));
+    }
+
+    fn is_done(&self) -> bool {
+        match self.state {
+            GetState::Abandoned => true,
+            GetState::Copying => {
+                self.frames.is_empty()
+                    && self.slots.iter().all(Option::is_none)
+                    && self.folders.as_ref().is_none_or(Folders::is_empty)
+            }
+            GetState::New | GetState::Looking => false,
+        }
+    }
+
+    fn left_over(&self) -> Vec<RemotePath> {
+        Vec::new()
+    }
+
+    fn unwritten(&self) -> usize {
+        let entries = self.slots.iter().flatten();
+        let files = entries.filter_map(|entry| match &entry.work {
+            Work::File(file) => Some(file.unwritten()),
+            Work::Link(_) => None,
+        });
+        files.sum()
+    }
+}
