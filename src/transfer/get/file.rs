@@ -348,7 +348,7 @@ impl FileGet {
             return Ok(());
         }
         let total = &mut cx.report.done.total;
-        *total = total.saturating_sub(size).saturating_add(self.opened.size);
+        *total = total.saturating_add(self.opened.size).saturating_sub(size);
         self.enter(FileState::Reading);
         self.limit(*total)
     }

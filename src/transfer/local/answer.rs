@@ -54,7 +54,7 @@ impl FileAnswer {
             | Self::Written { tag, .. }
             | Self::Finished { tag, .. }
             | Self::Made { tag, .. } => Some(*tag),
-            Self::Listed(_) | Self::Chunk { .. } | Self::Checked { .. } => None,
+            Self::Listed(_) | Self::Chunk { .. } | Self::Checked { .. } | Self::Hashed { .. } => None,
         }
     }
 

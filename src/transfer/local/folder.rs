@@ -61,6 +61,12 @@ impl Folder {
         Ok(Self { fd, path: path.to_owned() })
     }
 
+    /// Creates the directory that the user names. Returns `false` if it exists.
+    pub(super) fn make_root(path: &Path) -> Result<bool, LocalProblem> {
+        let is_new = fs::metadata(path).is_err();
+        Self::root(path).map(|_| is_new)
+    }
+
     /// Opens a directory below the root. Missing ones are created.
     pub(super) fn below(root: &Path, names: &[Vec<u8>]) -> Result<Self, LocalProblem> {
         let mut folder = Self::root(root)?;

@@ -132,7 +132,7 @@ impl Target {
     pub(super) fn make_directory(&self, path: &[Vec<u8>]) -> Result<bool, LocalProblem> {
         check_names(&self.root, path)?;
         let Some((name, folders)) = path.split_last() else {
-            return Folder::root(&self.root).map(|_| false);
+            return Folder::make_root(&self.root);
         };
         let folder = Folder::below(&self.root, folders)?;
         let is_new = folder.make(name, 0o700)?;
