@@ -170,6 +170,13 @@ impl LocalProblem {
     pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>, error: impl Into<io::Error>) -> Self {
         Self::Io { action, path: path.into(), error: Arc::new(error.into()) }
     }
+
+    /// Whether the disk takes nothing more, so that other files would fail as well.
+    pub(crate) fn is_of_disk(&self) -> bool {
+        use io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+        let Self::Io { error, .. } = self else { return false };
+        matches!(error.kind(), StorageFull | QuotaExceeded | ReadOnlyFilesystem)
+    }
 }
 
 fn shown(path: &Path) -> impl std::fmt::Display + '_ {

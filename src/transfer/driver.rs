@@ -74,8 +74,12 @@ impl Transfer {
     /// Begins a transfer over the channel of the [command](Plan::plain_command) that does without
     /// SFTP.
     pub(crate) fn plain(id: CommandId, plan: &Plan) -> Self {
-        let Plan::Put(plan) = plan;
-        Self { is_plain: true, ..Self::of(id, Box::new(ScpTask::new(plan.clone())), Phase::Working) }
+        let task: Box<dyn Task> = match plan {
+            Plan::Put(plan) => Box::new(ScpTask::new(plan.clone())),
+            // There is no such command.
+            Plan::Get(_) => plan.task(""),
+        };
+        Self { is_plain: true, ..Self::of(id, task, Phase::Working) }
     }
 
     fn of(id: CommandId, task: Box<dyn Task>, phase: Phase) -> Self {

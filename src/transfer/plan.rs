@@ -63,6 +63,7 @@ impl Plan {
     pub(crate) fn plain_command(&self) -> Option<CString> {
         match self {
             Self::Put(plan) => plan.scp_command().and_then(|text| CString::new(text).ok()),
+            Self::Get(_) => None,
         }
     }
 

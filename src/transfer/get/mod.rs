@@ -13,6 +13,7 @@ mod options;
 mod task;
 #[cfg(test)]
 mod tests;
+mod walk;
 
 use std::path::PathBuf;
 use std::sync::Arc;

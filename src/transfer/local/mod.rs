@@ -17,7 +17,7 @@ mod part;
 mod source;
 mod target;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 mod walk;
 
 pub(crate) use answer::FileAnswer;

@@ -5,6 +5,7 @@ use super::*;
 use crate::limits;
 use crate::sftp::{Attrs, Name, Request, StatusCode};
 use crate::transfer::Links;
+use crate::transfer::local::tests::small_disk::SmallDisk;
 
 fn tree() -> Host {
     Host::new()
@@ -324,4 +325,25 @@ fn a_limit_on_bytes_ends_the_whole_get() {
     let text = failed(run.get("/srv", "copy", tree(), |get| get.recurse(true).max_bytes(50_000)).run());
     assert!(text.ends_with("more than 50000 bytes would be fetched; raise Get::max_bytes"), "{text}");
     assert!(!run.tree().iter().any(|path| path.contains("sshoal")));
+}
+
+#[test]
+fn a_full_disk_ends_the_whole_get_and_leaves_no_part_files() {
+    let Some(disk) = SmallDisk::new() else {
+        eprintln!("skipped: this user may not mount a small disk");
+        return;
+    };
+    let mut run = Run::new();
+    let host = Host::new().file("/srv/large", contents(400_000)).file("/srv/last", "x");
+    // A path that is absolute is not below the directory of the run.
+    let copy = disk.path().join("copy");
+    let mut rig = run.get("/srv", copy.to_str().unwrap(), host, |get| get.recurse(true));
+    let text = failed(rig.run());
+    let expected =
+        format!("cannot write to {}: No space left on device (os error 28)", copy.join("large").display());
+    assert_eq!(text, expected);
+    let mut left = Vec::new();
+    walk(&copy, &copy, &mut left);
+    assert!(!left.iter().any(|path| path.contains("sshoal")), "{left:?}");
+    assert!(!left.iter().any(|path| path.contains("large")), "{left:?}");
 }

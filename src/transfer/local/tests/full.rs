@@ -1,9 +1,6 @@
 //! Disks that take no more.
 
-use std::io::{BufRead as _, BufReader};
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-
+use super::small_disk::SmallDisk;
 use super::*;
 
 #[test]
@@ -17,43 +14,6 @@ fn a_write_that_fails_says_what_and_where_and_leaves_nothing() {
     assert!(write(&part, u64::MAX, b"x").is_err());
     abandon(&part, false);
     assert_eq!(names(rig.root()), [""; 0]);
-}
-
-/// A disk of 256 KiB and 8 files, in a process that mounts it for itself.
-struct SmallDisk {
-    process: Child,
-    folder: TempDir,
-}
-
-impl SmallDisk {
-    /// `None` if the system does not let this user mount one.
-    fn new() -> Option<Self> {
-        let folder = tempfile::tempdir().unwrap();
-        let script = "mount -t tmpfs -o size=256k,nr_inodes=8 tmpfs \"$0\" && echo mounted && exec cat";
-        let process = Command::new("unshare")
-            .args(["--user", "--map-root-user", "--mount", "sh", "-c", script])
-            .arg(folder.path())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn();
-        let mut disk = Self { process: process.ok()?, folder };
-        let mut said = String::new();
-        BufReader::new(disk.process.stdout.as_mut()?).read_line(&mut said).ok()?;
-        (said == "mounted\n").then_some(disk)
-    }
-
-    fn path(&self) -> PathBuf {
-        let path = self.folder.path().strip_prefix("/").unwrap();
-        Path::new("/proc").join(self.process.id().to_string()).join("root").join(path)
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        drop(self.process.stdin.take());
-        self.process.wait().ok();
-    }
 }
 
 #[test]

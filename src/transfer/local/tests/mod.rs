@@ -4,6 +4,7 @@ mod chunks;
 mod full;
 mod hostile;
 mod listing;
+pub(in crate::transfer) mod small_disk;
 mod target;
 
 use std::fs;

@@ -1,13 +1,14 @@
 //! One file of a get: from the host to its part file, and to its name.
 
+mod read;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 use std::sync::Arc;
 
 use super::options::Settings;
 use crate::error::{LocalProblem, RemotePath, TransferProblem};
-use crate::limits;
-use crate::sftp::{Attrs, FileKind, OpenFlags, Reply, Request, StatusCode};
+use crate::sftp::{Attrs, OpenFlags, Reply, Request, StatusCode};
 use crate::transfer::local::{Begun, FileAnswer, FileJob, HostPath, NewFile, Part, Target};
 use crate::transfer::replies::refused;
 use crate::transfer::requests::{Step, Tag};
@@ -173,44 +174,6 @@ impl FileGet {
         self.settle(cx);
     }
 
-    fn ask(&mut self, cx: &mut TaskCx<'_>) {
-        let Some(handle) = self.handle.take() else { return };
-        while cx.requests.has_room()
-            && let Some((offset, len)) = self.next_read()
-        {
-            self.asked.insert(offset);
-            self.send(Step::Read { offset, len }, &Request::Read { handle: &handle, offset, len }, cx);
-        }
-        self.handle = Some(handle);
-    }
-
-    /// What to ask for next.
-    fn next_read(&mut self) -> Option<(u64, u32)> {
-        if let Some(rest) = self.rests.pop() {
-            return Some(rest);
-        }
-        if !self.is_sized {
-            // How far the file goes shows only when it was read so far.
-            return self.asked.is_empty().then_some((self.next, self.step));
-        }
-        let left = self.opened.size.saturating_sub(self.next);
-        if left == 0 || self.next.saturating_sub(self.first_gap()) >= limits::RESUME_GAP {
-            return None;
-        }
-        let (offset, len) = (self.next, u64::from(self.step).min(left) as u32);
-        self.next += u64::from(len);
-        Some((offset, len))
-    }
-
-    /// Everything before this offset is written.
-    fn first_gap(&self) -> u64 {
-        let asked = self.asked.first().copied();
-        let rests = self.rests.iter().map(|(offset, _)| *offset).min();
-        let pieces = self.pieces.iter().map(|(offset, _)| *offset).min();
-        let writes = self.writes.values().map(|(offset, _)| *offset).min();
-        [asked, rests, pieces, writes].into_iter().flatten().min().unwrap_or(self.next)
-    }
-
     /// Writes what has arrived.
     fn flush(&mut self, cx: &mut TaskCx<'_>) {
         let Some(part) = self.part.clone().filter(|_| self.state != FileState::Discarding) else { return };
@@ -330,122 +293,49 @@ impl FileGet {
         Ok(())
     }
 
-    /// Handles what the host says about the file once it is open.
-    fn measured(&mut self, attrs: &Attrs, cx: &mut TaskCx<'_>) -> Result<(), TransferProblem> {
-        if !matches!(attrs.kind(), None | Some(FileKind::File)) {
-            self.fail(TransferProblem::Special { path: RemotePath::new(&self.remote) });
-            return Ok(());
-        }
-        self.opened = new_file(attrs);
-        self.is_sized = self.opened.size > 0;
-        let NewFile { size, times, .. } = self.listed;
-        let is_as_listed = (size, times.map(|times| times.modified))
-            == (self.opened.size, self.opened.times.map(|times| times.modified));
-        if self.settings.target.resume && !is_as_listed {
-            let (expected, found) = (size, self.opened.size);
-            let path = RemotePath::new(&self.remote);
-            self.fail(TransferProblem::RemoteFileChanged { path, expected, found });
-            return Ok(());
-        }
-        let total = &mut cx.report.done.total;
-        *total = total.saturating_add(self.opened.size).saturating_sub(size);
-        self.enter(FileState::Reading);
-        self.limit(*total)
-    }
-
-    /// Fails if more bytes are fetched than the caller allows.
-    fn limit(&self, total: u64) -> Result<(), TransferProblem> {
-        let max = self.settings.max_bytes;
-        if total <= max {
-            return Ok(());
-        }
-        let what = format!("more than {max} bytes would be fetched; raise Get::max_bytes");
-        Err(TransferProblem::Limit { path: RemotePath::new(&self.remote), what })
-    }
-
-    fn data(
-        &mut self,
-        (offset, len): (u64, u32),
-        bytes: &[u8],
-        cx: &TaskCx<'_>,
-    ) -> Result<(), TransferProblem> {
-        let found = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-        if found == 0 || found > len {
-            let text = format!("a read of {len} bytes returned {found}");
-            return Err(TransferProblem::Protocol(text));
-        }
-        self.arrived += u64::from(found);
-        self.pieces.push((offset, bytes.to_vec()));
-        if !self.is_sized {
-            self.next = offset + u64::from(found);
-            if self.next > limits::UNSIZED_FILE {
-                let max = limits::UNSIZED_FILE;
-                let what = format!("the host gives no size for it, and sends more than {max} bytes");
-                self.fail(TransferProblem::Limit { path: RemotePath::new(&self.remote), what });
-            }
-            return self.limit(cx.report.done.total.saturating_add(self.next));
-        }
-        if found < len {
-            self.rests.push((offset + u64::from(found), len - found));
-            self.short_reads += 1;
-            self.step = self.step.min(found.max(limits::READ_MIN));
-            if self.short_reads > limits::SHORT_READS + self.arrived / u64::from(limits::READ_MIN) {
-                return Err(TransferProblem::Protocol("reads return only a few bytes each".to_owned()));
-            }
-        }
-        Ok(())
-    }
-
-    /// Handles the end of the file.
-    fn end(&mut self, offset: u64, cx: &mut TaskCx<'_>) {
-        if self.is_sized {
-            return self.changed(offset);
-        }
-        self.opened.size = offset;
-        cx.report.done.total = cx.report.done.total.saturating_add(offset);
-        self.enter(FileState::Checking);
-    }
-
-    /// Handles what the host says about the file once it was read.
-    fn check(&mut self, now: &NewFile) {
-        let modified = |file: &NewFile| file.times.map(|times| times.modified);
-        let has_grown = now.size > self.opened.size;
-        let is_same = now.size == self.opened.size && modified(now) == modified(&self.opened);
-        if !is_same && !(self.settings.growing && has_grown) {
-            self.changed(now.size);
-        }
-    }
-
     /// Handles the answer to a file job.
-    pub(super) fn answer(&mut self, answer: FileAnswer, cx: &mut TaskCx<'_>) {
+    pub(super) fn answer(&mut self, answer: FileAnswer, cx: &mut TaskCx<'_>) -> Result<(), TransferProblem> {
         match answer {
             FileAnswer::Written { tag, bytes, result } => {
                 self.writes.remove(&(tag / TAGS_PER_SLOT));
                 match result {
                     Ok(()) => cx.report.done.bytes += bytes as u64,
-                    Err(problem) => self.fail(problem.into()),
+                    Err(problem) => return self.fail_here(problem),
                 }
             }
             FileAnswer::Begun { result, .. } => {
                 self.awaits_job = false;
-                self.begun(result, cx);
+                return self.begun(result, cx);
             }
             FileAnswer::Finished { result, .. } => {
                 self.awaits_job = false;
                 self.part = None;
-                match result {
-                    Ok(()) => {
-                        cx.report.done.files += 1;
-                        self.enter(FileState::Done);
-                    }
-                    Err(problem) => self.fail(problem.into()),
+                if let Err(problem) = result {
+                    return self.fail_here(problem);
                 }
+                cx.report.done.files += 1;
+                self.enter(FileState::Done);
             }
             _ => {}
         }
+        Ok(())
     }
 
-    fn begun(&mut self, result: Result<Begun, LocalProblem>, cx: &mut TaskCx<'_>) {
+    /// Gives the file up because of a problem on this machine. If the others would have it too, all
+    /// of them are.
+    fn fail_here(&mut self, problem: LocalProblem) -> Result<(), TransferProblem> {
+        if problem.is_of_disk() {
+            return Err(problem.into());
+        }
+        self.fail(problem.into());
+        Ok(())
+    }
+
+    fn begun(
+        &mut self,
+        result: Result<Begun, LocalProblem>,
+        cx: &mut TaskCx<'_>,
+    ) -> Result<(), TransferProblem> {
         let total = &mut cx.report.done.total;
         match result {
             Ok(Begun::Same) => {
@@ -463,7 +353,8 @@ impl FileGet {
                 self.send(Step::Open, &request, cx);
                 self.remote = path;
             }
-            Err(problem) => self.fail(problem.into()),
+            Err(problem) => return self.fail_here(problem),
         }
+        Ok(())
     }
 }

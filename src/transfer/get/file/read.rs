@@ -1,0 +1,135 @@
+//! What is asked for of a file, and what arrives.
+
+use super::{FileGet, FileState, new_file};
+use crate::error::{RemotePath, TransferProblem};
+use crate::limits;
+use crate::sftp::{Attrs, FileKind, Request};
+use crate::transfer::local::NewFile;
+use crate::transfer::requests::Step;
+use crate::transfer::task::TaskCx;
+
+impl FileGet {
+    pub(super) fn ask(&mut self, cx: &mut TaskCx<'_>) {
+        let Some(handle) = self.handle.take() else { return };
+        while cx.requests.has_room()
+            && let Some((offset, len)) = self.next_read()
+        {
+            self.asked.insert(offset);
+            self.send(Step::Read { offset, len }, &Request::Read { handle: &handle, offset, len }, cx);
+        }
+        self.handle = Some(handle);
+    }
+
+    /// What to ask for next.
+    fn next_read(&mut self) -> Option<(u64, u32)> {
+        if let Some(rest) = self.rests.pop() {
+            return Some(rest);
+        }
+        if !self.is_sized {
+            // How far the file goes shows only when it was read so far.
+            return self.asked.is_empty().then_some((self.next, self.step));
+        }
+        let left = self.opened.size.saturating_sub(self.next);
+        if left == 0 || self.next.saturating_sub(self.first_gap()) >= limits::RESUME_GAP {
+            return None;
+        }
+        let (offset, len) = (self.next, u64::from(self.step).min(left) as u32);
+        self.next += u64::from(len);
+        Some((offset, len))
+    }
+
+    /// Everything before this offset is written.
+    fn first_gap(&self) -> u64 {
+        let asked = self.asked.first().copied();
+        let rests = self.rests.iter().map(|(offset, _)| *offset).min();
+        let pieces = self.pieces.iter().map(|(offset, _)| *offset).min();
+        let writes = self.writes.values().map(|(offset, _)| *offset).min();
+        [asked, rests, pieces, writes].into_iter().flatten().min().unwrap_or(self.next)
+    }
+
+    /// Handles what the host says about the file once it is open.
+    pub(super) fn measured(&mut self, attrs: &Attrs, cx: &mut TaskCx<'_>) -> Result<(), TransferProblem> {
+        if !matches!(attrs.kind(), None | Some(FileKind::File)) {
+            self.fail(TransferProblem::Special { path: RemotePath::new(&self.remote) });
+            return Ok(());
+        }
+        self.opened = new_file(attrs);
+        self.is_sized = self.opened.size > 0;
+        let NewFile { size, times, .. } = self.listed;
+        let is_as_listed = (size, times.map(|times| times.modified))
+            == (self.opened.size, self.opened.times.map(|times| times.modified));
+        if self.settings.target.resume && !is_as_listed {
+            let (expected, found) = (size, self.opened.size);
+            let path = RemotePath::new(&self.remote);
+            self.fail(TransferProblem::RemoteFileChanged { path, expected, found });
+            return Ok(());
+        }
+        let total = &mut cx.report.done.total;
+        *total = total.saturating_add(self.opened.size).saturating_sub(size);
+        self.enter(FileState::Reading);
+        self.limit(*total)
+    }
+
+    /// Fails if more bytes are fetched than the caller allows.
+    fn limit(&self, total: u64) -> Result<(), TransferProblem> {
+        let max = self.settings.max_bytes;
+        if total <= max {
+            return Ok(());
+        }
+        let what = format!("more than {max} bytes would be fetched; raise Get::max_bytes");
+        Err(TransferProblem::Limit { path: RemotePath::new(&self.remote), what })
+    }
+
+    pub(super) fn data(
+        &mut self,
+        (offset, len): (u64, u32),
+        bytes: &[u8],
+        cx: &TaskCx<'_>,
+    ) -> Result<(), TransferProblem> {
+        let found = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        if found == 0 || found > len {
+            let text = format!("a read of {len} bytes returned {found}");
+            return Err(TransferProblem::Protocol(text));
+        }
+        self.arrived += u64::from(found);
+        self.pieces.push((offset, bytes.to_vec()));
+        if !self.is_sized {
+            self.next = offset + u64::from(found);
+            if self.next > limits::UNSIZED_FILE {
+                let max = limits::UNSIZED_FILE;
+                let what = format!("the host gives no size for it, and sends more than {max} bytes");
+                self.fail(TransferProblem::Limit { path: RemotePath::new(&self.remote), what });
+            }
+            return self.limit(cx.report.done.total.saturating_add(self.next));
+        }
+        if found < len {
+            self.rests.push((offset + u64::from(found), len - found));
+            self.short_reads += 1;
+            self.step = self.step.min(found.max(limits::READ_MIN));
+            if self.short_reads > limits::SHORT_READS + self.arrived / u64::from(limits::READ_MIN) {
+                return Err(TransferProblem::Protocol("reads return only a few bytes each".to_owned()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Handles the end of the file.
+    pub(super) fn end(&mut self, offset: u64, cx: &mut TaskCx<'_>) {
+        if self.is_sized {
+            return self.changed(offset);
+        }
+        self.opened.size = offset;
+        cx.report.done.total = cx.report.done.total.saturating_add(offset);
+        self.enter(FileState::Checking);
+    }
+
+    /// Handles what the host says about the file once it was read.
+    pub(super) fn check(&mut self, now: &NewFile) {
+        let modified = |file: &NewFile| file.times.map(|times| times.modified);
+        let has_grown = now.size > self.opened.size;
+        let is_same = now.size == self.opened.size && modified(now) == modified(&self.opened);
+        if !is_same && !(self.settings.growing && has_grown) {
+            self.changed(now.size);
+        }
+    }
+}
