@@ -139,7 +139,7 @@ impl Exec {
         if let Some(TransferRequest { plan, .. }) = &self.request.transfer {
             let transfer = match self.plain {
                 Some(_) => Transfer::plain(self.id, plan),
-                None => Transfer::new(self.id, plan, &cx.peer.target.shown()),
+                None => Transfer::new(self.id, plan, &cx.peer.target.host),
             };
             self.transfer = Some(Box::new(transfer));
         }
