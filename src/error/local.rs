@@ -122,7 +122,7 @@ pub enum LocalProblem {
         path: PathBuf,
     },
     /// There is a directory in the place of a file.
-    #[error("{} exists and is a directory; remove it first", shown(path))]
+    #[error("{} is a directory; give the file a name in it, or remove it first", shown(path))]
     #[non_exhaustive]
     IsADirectory {
         /// The directory.

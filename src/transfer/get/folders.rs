@@ -120,6 +120,11 @@ impl Folders {
         number
     }
 
+    /// Whether a directory is the one with everything.
+    pub(super) fn is_root(&self, number: u32) -> bool {
+        self.get(number).is_some_and(|folder| folder.parent.is_none())
+    }
+
     /// Whether a directory with this path is among those that contain the directory, or the
     /// directory itself.
     pub(super) fn is_within(&self, number: u32, real: &[u8]) -> bool {

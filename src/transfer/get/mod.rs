@@ -24,6 +24,7 @@ pub(super) use task::GetTask;
 use self::name::Template;
 use self::options::Settings;
 use super::local::{Claims, HostPath, Target};
+use crate::error::LocalProblem;
 
 /// A get, checked, as all hosts with the same paths share it.
 #[derive(Debug)]
@@ -43,14 +44,16 @@ impl GetPlan {
     }
 
     /// Where a single file goes: the directory, and the name in it.
-    fn file_target(&self, host: &str) -> Option<(Arc<Target>, HostPath)> {
+    fn file_target(&self, host: &str) -> Result<(Arc<Target>, HostPath), LocalProblem> {
         let path = self.local_path(host);
-        let name = path.file_name()?.as_encoded_bytes().to_vec();
+        // A path such as `..`.
+        let Some(name) = path.file_name() else { return Err(LocalProblem::IsADirectory { path }) };
+        let name = name.as_encoded_bytes().to_vec();
         let directory = match path.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
             _ => PathBuf::from("."),
         };
-        Some((self.target(directory), vec![name]))
+        Ok((self.target(directory), vec![name]))
     }
 
     fn target(&self, root: PathBuf) -> Arc<Target> {

@@ -129,9 +129,7 @@ impl GetTask {
             }
             Some(FileKind::File) | None => {
                 cx.report.is_single = true;
-                let Some(place) = plan.file_target(&self.host) else {
-                    return Err(TransferProblem::Special { path: RemotePath::new(&plan.remote) });
-                };
+                let place = plan.file_target(&self.host)?;
                 let file = FileGet::start(0, plan.settings, plan.remote.clone(), attrs, place, cx);
                 self.slots[0] = Some(Entry { place: None, work: Work::File(Box::new(file)) });
                 Ok(())
@@ -197,12 +195,21 @@ impl GetTask {
     }
 
     /// Handles the answer to a job of a directory.
-    fn answer_to_folder(&mut self, job: FolderJob, answer: FileAnswer, cx: &mut TaskCx<'_>) {
-        let (FileAnswer::Made { result, .. }, Some(folders)) = (answer, &mut self.folders) else { return };
+    fn answer_to_folder(
+        &mut self,
+        job: FolderJob,
+        answer: FileAnswer,
+        cx: &mut TaskCx<'_>,
+    ) -> Result<(), TransferProblem> {
+        let (FileAnswer::Made { result, .. }, Some(folders)) = (answer, &mut self.folders) else {
+            return Ok(());
+        };
         match (job, result) {
             (FolderJob::Made(number), Ok(is_new)) => {
                 folders.made(number, is_new, cx);
-                let Some(at) = self.frames.iter().position(|frame| frame.folder == number) else { return };
+                let Some(at) = self.frames.iter().position(|frame| frame.folder == number) else {
+                    return Ok(());
+                };
                 self.frames[at].state = FrameState::Opening;
                 let tag = Tag { slot: FIRST_FRAME + at as u32, step: Step::OpenDirectory };
                 if let Some(folder) = folders.get(number) {
@@ -210,6 +217,9 @@ impl GetTask {
                 }
             }
             (FolderJob::Made(number), Err(problem)) => {
+                if problem.is_of_disk() || folders.is_root(number) {
+                    return Err(problem.into());
+                }
                 cx.report.note(problem.into());
                 let frames = self.frames.iter_mut();
                 frames
@@ -223,6 +233,7 @@ impl GetTask {
                 folders.remove(number, cx);
             }
         }
+        Ok(())
     }
 }
 
@@ -255,7 +266,7 @@ impl Task for GetTask {
         }
         let Some(tag) = answer.tag() else { return Ok(()) };
         if let Some(job) = Folders::job(tag) {
-            self.answer_to_folder(job, answer, cx);
+            self.answer_to_folder(job, answer, cx)?;
         } else if let Some(Some(entry)) = self.slots.get_mut((tag % TAGS_PER_SLOT) as usize) {
             match &mut entry.work {
                 Work::File(file) => file.answer(answer, cx)?,

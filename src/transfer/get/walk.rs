@@ -159,7 +159,11 @@ impl GetTask {
         frame.state = FrameState::Ended;
         let folder = self.folders.as_ref().and_then(|folders| folders.get(frame.folder));
         if let (Some(refusal), Some(folder)) = (refusal, folder) {
-            cx.report.note(refusal.problem("read the directory", &folder.remote));
+            let problem = refusal.problem("read the directory", &folder.remote);
+            if step == Step::OpenDirectory && folder.path.is_empty() {
+                return Err(problem);
+            }
+            cx.report.note(problem);
         }
         Ok(())
     }

@@ -128,11 +128,16 @@ impl Target {
     }
 
     /// Creates a directory for its owner only, until [`Target::set_directory`]. Returns `false` if
-    /// it exists.
+    /// it exists. The root is claimed, so that the trees of two hosts are never mixed.
     pub(super) fn make_directory(&self, path: &[Vec<u8>]) -> Result<bool, LocalProblem> {
         check_names(&self.root, path)?;
         let Some((name, folders)) = path.split_last() else {
-            return Folder::make_root(&self.root);
+            let is_new = Folder::make_root(&self.root)?;
+            let claim = (Folder::root(&self.root)?.id()?, Box::default());
+            return match self.claims.lock().claim(claim) {
+                true => Ok(is_new),
+                false => Err(LocalProblem::Claimed { path: self.root.clone() }),
+            };
         };
         let folder = Folder::below(&self.root, folders)?;
         let is_new = folder.make(name, 0o700)?;

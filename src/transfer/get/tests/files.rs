@@ -366,6 +366,58 @@ fn a_read_that_is_never_answered_does_not_let_a_part_have_large_holes() {
 }
 
 #[test]
+fn a_disk_that_does_not_write_does_not_let_a_part_have_large_holes() {
+    let size = limits::RESUME_GAP + 200 * CHUNK as u64;
+    let mut run = Run::new();
+    let zeros = vec![0; CHUNK];
+    let host = Host::new().file("/file", "").quirk(move |id, request| match request {
+        Request::Stat { .. } | Request::Fstat { .. } => Some(attrs(id, size)),
+        Request::Read { .. } => Some(data(id, &zeros)),
+        _ => None,
+    });
+    let mut rig = run.get("/file", "copy", host, |get| get);
+    while rig.host.count("Read") == 0 {
+        assert!(rig.step());
+    }
+    while !rig.replies.is_empty() {
+        rig.transfer.receive(&rig.replies.remove(0));
+        rig.exchange();
+    }
+    assert_eq!(rig.host.count("Read") as u64, limits::RESUME_GAP / CHUNK as u64);
+    assert_eq!(rig.transfer.unwritten() as u64, limits::RESUME_GAP);
+    // Once it writes, the rest is asked for.
+    rig.jobs.remove(0).run().into_iter().for_each(|(_, answer)| rig.transfer.answer(answer));
+    rig.exchange();
+    assert!(rig.host.count("Read") as u64 > limits::RESUME_GAP / CHUNK as u64);
+}
+
+#[test]
+fn a_file_that_grows_before_it_is_opened_is_fetched_as_it_is_then() {
+    for size in [150, 60] {
+        let mut run = Run::new();
+        let mut rig = run.get("/file", "copy", Host::new().file("/file", contents(100)), |get| get);
+        while rig.jobs.is_empty() {
+            assert!(rig.step());
+        }
+        rig.host.write("/file", contents(size));
+        let done = done(rig.run());
+        assert!(run.read("copy") == contents(size));
+        assert_eq!((done.bytes, done.total), (size as u64, size as u64));
+    }
+}
+
+#[test]
+fn a_path_that_is_a_directory_here_is_an_error() {
+    let mut run = Run::new();
+    fs::create_dir(run.path().join("copy")).unwrap();
+    for local in ["copy", "copy/.."] {
+        let text = failed(run.get("/file", local, Host::new().file("/file", "x"), |get| get).run());
+        assert!(text.ends_with("is a directory; give the file a name in it, or remove it first"), "{text}");
+    }
+    assert_eq!(run.tree(), ["copy/"]);
+}
+
+#[test]
 fn a_get_that_is_cancelled_at_any_time_leaves_nothing() {
     for is_lost in [false, true] {
         let mut steps = 0;

@@ -74,6 +74,26 @@ fn what_cannot_be_read_does_not_stop_the_others() {
 }
 
 #[test]
+fn a_get_whose_directory_cannot_be_opened_fails_as_a_whole() {
+    let mut run = Run::new();
+    let host = tree().quirk(|id, request| {
+        matches!(request, Request::Opendir { .. }).then(|| status(id, StatusCode::PermissionDenied))
+    });
+    let text = failed(run.get("/srv", "copy", host, |get| get.recurse(true)).run());
+    assert!(text.starts_with("cannot read the directory /srv: permission denied"), "{text}");
+}
+
+#[test]
+fn the_trees_of_two_hosts_are_never_mixed() {
+    let mut run = Run::new();
+    done(run.get_as("web1", "/srv", "copy", tree(), |get| get.recurse(true)).run());
+    let other = tree().file("/srv/more", "x");
+    let text = failed(run.get_as("web2", "/srv", "copy", other, |get| get.recurse(true)).run());
+    assert!(text.contains("/copy is already written by this run"), "{text}");
+    assert!(!run.path().join("copy/more").exists());
+}
+
+#[test]
 fn a_directory_that_cannot_be_read_further_is_a_problem() {
     let mut run = Run::new();
     let mut left = 2;

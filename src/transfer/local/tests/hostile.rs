@@ -167,7 +167,7 @@ fn two_names_of_one_directory_are_refused() {
     fs::rename(rig.root().join("Folder"), rig.root().join("folder")).unwrap();
     let problem = rig.make(host_path("folder")).unwrap_err();
     assert!(matches!(problem, LocalProblem::Claimed { .. }), "{problem}");
-    // Hosts may share a directory under one name.
+    // One name is enough.
     rig.make(host_path("other")).unwrap();
     rig.make(host_path("other")).unwrap();
 }

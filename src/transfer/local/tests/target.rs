@@ -176,6 +176,17 @@ fn no_two_hosts_write_the_same_file() {
     assert!(matches!(problem, LocalProblem::Claimed { .. }), "{problem}");
 }
 
+#[test]
+fn no_two_hosts_write_their_trees_to_the_same_directory() {
+    let mut rig = Rig::new();
+    rig.root = Some(rig.folder.path().join("copy"));
+    assert!(rig.make(HostPath::new()).unwrap());
+    let problem = rig.make(HostPath::new()).unwrap_err();
+    assert!(matches!(problem, LocalProblem::Claimed { .. }), "{problem}");
+    rig.run();
+    assert!(!rig.make(HostPath::new()).unwrap(), "it is not new");
+}
+
 /// A hard link stands for a disk that ignores case: the other name leads to the same file.
 #[test]
 fn two_names_of_one_file_are_refused() {
