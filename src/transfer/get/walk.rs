@@ -70,6 +70,10 @@ impl GetTask {
         let settings = self.plan.settings;
         let slot = self.slots.iter().position(Option::is_none);
         let (remote, place) = self.place(folder, &name)?;
+        if let Err(problem) = place.0.check(&place.1) {
+            cx.report.note(problem.into());
+            return None;
+        }
         let work = match attrs.kind() {
             Some(FileKind::Directory) => {
                 self.enter(folder, &name, None, attrs, cx);

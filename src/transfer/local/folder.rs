@@ -237,24 +237,25 @@ fn permissions(mode: u32) -> Mode {
 
 /// Checks names that a host sent: each has to be a name in one directory.
 pub(super) fn check_names(root: &Path, names: &[Vec<u8>]) -> Result<(), LocalProblem> {
-    let mut directory = root.to_owned();
     if names.len() > limits::TRANSFER_DEPTH {
-        return Err(LocalProblem::TooDeep { path: directory, max: limits::TRANSFER_DEPTH });
+        return Err(LocalProblem::TooDeep { path: root.to_owned(), max: limits::TRANSFER_DEPTH });
     }
-    for name in names {
-        let reason = match &name[..] {
-            b"" => "is empty",
-            b"." | b".." => "leads to another directory",
-            name if name.contains(&b'/') => "contains a slash",
-            name if name.contains(&0) => "contains a NUL byte",
-            name if name.len() > limits::FILE_NAME_BYTES => "is too long",
-            _ => "",
-        };
-        let shown = Path::new(OsStr::from_bytes(&name[..name.len().min(limits::FILE_NAME_BYTES)]));
-        if !reason.is_empty() {
-            return Err(LocalProblem::Name { directory, name: shown.to_owned(), reason });
-        }
-        directory.push(shown);
+    let faults = names.iter().enumerate().find_map(|(at, name)| Some((at, name, fault(name)?)));
+    let Some((at, name, reason)) = faults else { return Ok(()) };
+    let mut directory = root.to_owned();
+    directory.extend(names[..at].iter().map(|name| OsStr::from_bytes(name)));
+    let name = PathBuf::from(OsStr::from_bytes(&name[..name.len().min(limits::FILE_NAME_BYTES)]));
+    Err(LocalProblem::Name { directory, name, reason })
+}
+
+/// Why this is not a name in one directory.
+fn fault(name: &[u8]) -> Option<&'static str> {
+    match name {
+        b"" => Some("is empty"),
+        b"." | b".." => Some("leads to another directory"),
+        name if name.contains(&b'/') => Some("contains a slash"),
+        name if name.contains(&0) => Some("contains a NUL byte"),
+        name if name.len() > limits::FILE_NAME_BYTES => Some("is too long"),
+        _ => None,
     }
-    Ok(())
 }

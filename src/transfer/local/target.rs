@@ -60,8 +60,13 @@ impl Target {
         &self.root
     }
 
+    /// Checks the names that a host sent for a path. Never waits. Each job checks them as well.
+    pub(crate) fn check(&self, path: &[Vec<u8>]) -> Result<(), LocalProblem> {
+        check_names(&self.root, path)
+    }
+
     pub(super) fn begin(self: &Arc<Self>, path: &[Vec<u8>], file: NewFile) -> Result<Begun, LocalProblem> {
-        check_names(&self.root, path)?;
+        self.check(path)?;
         let Some((name, folders)) = path.split_last() else {
             return Err(LocalProblem::IsADirectory { path: self.root.clone() });
         };
@@ -130,7 +135,7 @@ impl Target {
     /// Creates a directory for its owner only, until [`Target::set_directory`]. Returns `false` if
     /// it exists. The root is claimed, so that the trees of two hosts are never mixed.
     pub(super) fn make_directory(&self, path: &[Vec<u8>]) -> Result<bool, LocalProblem> {
-        check_names(&self.root, path)?;
+        self.check(path)?;
         let Some((name, folders)) = path.split_last() else {
             let is_new = Folder::make_root(&self.root)?;
             let claim = (Folder::root(&self.root)?.id()?, Box::default());
@@ -160,7 +165,7 @@ impl Target {
         mode: Option<u32>,
         times: Option<Times>,
     ) -> Result<(), LocalProblem> {
-        check_names(&self.root, path)?;
+        self.check(path)?;
         let folder = Folder::below(&self.root, path)?;
         let mode = mode.map(|mode| self.mode(&folder, mode)).transpose()?;
         folder.set(mode, self.times(times))
@@ -170,7 +175,7 @@ impl Target {
     /// its own directory, at most to the root, and then down. In a tree of such links, no chain of
     /// them leads out. One that goes up after it went down might, if it went down through a link.
     pub(super) fn make_link(&self, path: &[Vec<u8>], leads_to: &[u8]) -> Result<(), LocalProblem> {
-        check_names(&self.root, path)?;
+        self.check(path)?;
         let Some((name, folders)) = path.split_last() else {
             return Err(LocalProblem::IsADirectory { path: self.root.clone() });
         };

@@ -64,15 +64,15 @@ fn what_waits_for_the_disk_is_counted() {
 
 #[test]
 fn the_rest_of_a_short_read_is_asked_for() {
-    let size = 10 * CHUNK + 5;
+    let size = 200 * CHUNK + 5;
     for seed in 0..3 {
         let mut run = Run::new();
         let host = Host::new().file("/file", contents(size)).with(|host| host.max_read = 10_000);
         let mut rig = run.get("/file", "copy", host, |get| get).in_random_order(seed);
         done(rig.run());
         assert!(run.read("copy") == contents(size));
-        // Later reads are for what the server returns at a time.
-        assert!(rig.host.count("Read") < 60, "{}", rig.host.count("Read"));
+        // Later reads are for what the server returns at a time: fewer than four for each chunk.
+        assert!(rig.host.count("Read") < 780, "{}", rig.host.count("Read"));
     }
 }
 
