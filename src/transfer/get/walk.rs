@@ -14,6 +14,9 @@ use crate::transfer::replies::refused;
 use crate::transfer::requests::{Step, Tag};
 use crate::transfer::task::TaskCx;
 
+/// Where an entry goes on this machine.
+pub(super) type Place = (Arc<Target>, HostPath);
+
 impl GetTask {
     /// Begins entries of the innermost directory, as far as there is room. Reads more names if they
     /// are needed.
@@ -101,7 +104,7 @@ impl GetTask {
     }
 
     /// Where an entry is on the host and here.
-    pub(super) fn place(&self, folder: u32, name: &[u8]) -> Option<(Vec<u8>, (Arc<Target>, HostPath))> {
+    pub(super) fn place(&self, folder: u32, name: &[u8]) -> Option<(Vec<u8>, Place)> {
         let folders = self.folders.as_ref()?;
         let found = folders.get(folder)?;
         let path = found.path.iter().cloned().chain([name.to_vec()]).collect();

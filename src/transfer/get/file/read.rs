@@ -128,7 +128,8 @@ impl FileGet {
         let modified = |file: &NewFile| file.times.map(|times| times.modified);
         let has_grown = now.size > self.opened.size;
         let is_same = now.size == self.opened.size && modified(now) == modified(&self.opened);
-        if !is_same && !(self.settings.growing && has_grown) {
+        let is_right = is_same || self.settings.growing && has_grown;
+        if !is_right {
             self.changed(now.size);
         }
     }
