@@ -13,8 +13,8 @@ use crate::transfer::plan::{Fill, PlanProblem, Shared, path};
 
 /// Fetches a file or a directory from hosts (parallel-ssh: `copy_remote_file`, `scp_recv`).
 ///
-/// Each host's copy has a path of its own, which the placeholders `{host}`, `{name}` and `{path}` in
-/// the local path make. A copy is written under a temporary name beside its path, such as
+/// Each host's copy has a path of its own, which the placeholders `{host}`, `{name}` and `{path}`
+/// in the local path make. A copy is written under a temporary name beside its path, such as
 /// `.app.log.sshoal-5e884898da280471`; its size is compared, and it is renamed. So what is there is
 /// the old file or the new one, never a part of one.
 ///

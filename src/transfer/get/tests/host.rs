@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use crate::sftp::{Attrs, Extensions, Name, Reply, Request, StatusCode, Times, peer};
 
-/// Replaces the answers to a request, by its text in the log. Answers with an empty list never come.
+/// Replaces the answers to a request. An empty list stands for an answer that never comes.
 type Quirk = Box<dyn FnMut(u32, &Request<'_>) -> Option<Vec<Vec<u8>>>>;
 
 /// What has a path on the host.
