@@ -23,12 +23,11 @@ pub mod output;
 mod proxy_command;
 mod reactor;
 mod session;
-#[allow(dead_code, unused_imports)]
+
 mod sftp;
 pub mod ssh_config;
 mod stage;
 mod text;
-#[allow(dead_code, unused_imports)]
 pub mod transfer;
 
 pub use client::api::ParallelClient;

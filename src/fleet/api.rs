@@ -27,8 +27,8 @@ use crate::reactor::Reactor;
 ///
 /// A turn never waits for a peer or a disk, and no signal handler is installed. No thread runs in
 /// the background unless [`Resolver::System`](crate::config::Resolver::System), GSSAPI, a forwarded
-/// ssh-agent, or a host key that is not on record in a known_hosts file needs one. The caller
-/// repeats three steps:
+/// ssh-agent, a host key that is not on record in a known_hosts file, or a
+/// [transfer](crate::transfer) of files needs one. The caller repeats three steps:
 ///
 /// 1. wait until the fleet's [descriptor](std::os::fd::AsFd) is readable or
 ///    [`next_deadline`](Self::next_deadline) has passed, along with everything else that the
