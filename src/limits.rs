@@ -80,6 +80,10 @@ pub const PUMPS_PER_VISIT: usize = 16;
 /// Largest number of bytes that libssh takes from the socket in one read.
 pub const SOCKET_READ: usize = 4 * 1024;
 
+/// Largest output that one visit adds to a stream: what it reads, and the largest packet of which a
+/// part came with earlier reads. A compressed connection may exceed this.
+pub const OUTPUT_PER_VISIT: usize = PUMPS_PER_VISIT * SOCKET_READ + 32 * 1024;
+
 /// Assumed output of a socket read on a compressed connection. Text shrinks to a quarter or less.
 pub const INFLATED_READ: usize = 32 * 1024;
 

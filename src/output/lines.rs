@@ -23,7 +23,7 @@
 //! call. Unread bytes are moved to keep this bound, but only once enough bytes have been consumed
 //! or pushed since the last move. So the amortised cost is O(1) per byte.
 //!
-//! A running stream allocates powers of two up to 128 KiB, and above that multiples of 320 KiB. So
+//! A running stream allocates powers of two up to 128 KiB, and above that multiples of 352 KiB. So
 //! few sizes are in use, and each takes the place of another. A stream that stays near its bound
 //! keeps its allocation, and the [`SpareBuffers`] of a fleet hand large allocations from stream to
 //! stream. A fleet that runs for months would otherwise leave holes of all sizes in the heap.
@@ -33,6 +33,8 @@ mod spare;
 use std::{fmt, mem};
 
 pub(crate) use self::spare::SpareBuffers;
+
+use crate::limits;
 
 /// The code units in which line ends are searched for.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -78,9 +80,10 @@ impl LineBuffer {
     /// Capacities up to this are powers of two.
     const SMALL: usize = 128 * 1024;
 
-    /// Larger capacities are multiples of this: the default bound of a stream, and what one visit
-    /// adds to it.
-    const BLOCK: usize = (256 + 64) * 1024;
+    /// Larger capacities are multiples of this: the default bound of a stream, and the most that one
+    /// visit adds to it. With less, a stream at its bound would now and then need a second block, and
+    /// each of those that went and came would extend the heap.
+    const BLOCK: usize = limits::STREAM_UNREAD + limits::OUTPUT_PER_VISIT;
 
     /// Bytes may be moved to the start of the allocation if at least this share of their number was
     /// consumed before them.
@@ -333,7 +336,8 @@ impl LineBuffer {
             return;
         }
         if self.data.capacity() > Self::IDLE_CAPACITY && unread < self.data.capacity().div_ceil(4) {
-            self.resize(Self::class(unread + unread / 2));
+            // Less than a quarter of a block, and this much more, needs no block.
+            self.resize(Self::class(unread + (unread / 2).min(Self::SMALL / 4)));
         }
     }
 
@@ -348,10 +352,11 @@ impl LineBuffer {
         // bytes, the buffer grows all the same, because many small pushes would otherwise take
         // quadratic time.
         let is_worth_it = consumed >= unread / Self::MOVED_PER_CONSUMED;
-        if !is_worth_it || self.data.capacity() - unread < extra {
-            // Twice the size, or 64 KiB more, or a quarter more.
-            let growth = unread.min(Self::SMALL / 2).max(unread / 4);
-            self.resize(Self::class(unread + extra.max(growth)));
+        // Twice the size, or 64 KiB more, or a quarter more.
+        let growth = unread.min(Self::SMALL / 2).max(unread / 4);
+        let capacity = Self::class(unread + extra.max(growth));
+        if capacity > self.data.capacity() && (!is_worth_it || self.data.capacity() - unread < extra) {
+            self.resize(capacity);
         }
     }
 }

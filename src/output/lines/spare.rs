@@ -18,7 +18,7 @@ impl SpareBuffers {
     const CAPACITIES: [usize; 4] =
         [LineBuffer::SMALL / 4, LineBuffer::SMALL / 2, LineBuffer::SMALL, LineBuffer::BLOCK];
 
-    /// How many buffers of each capacity are kept. All together take 1 MiB. With more, a fleet
+    /// How many buffers of each capacity are kept. All together take 1.1 MiB. With more, a fleet
     /// whose hosts have printed would keep memory that it may never need again.
     const KEPT: usize = 2;
 

@@ -13,9 +13,7 @@ use crate::limits;
 pub(super) struct InboxBuffer(Vec<u8>);
 
 impl InboxBuffer {
-    /// The output that one visit may read, and the largest packet of which a part came with earlier
-    /// reads. A compressed connection may exceed this.
-    const CAPACITY: usize = limits::PUMPS_PER_VISIT * limits::SOCKET_READ + 32 * 1024;
+    const CAPACITY: usize = limits::OUTPUT_PER_VISIT;
 
     /// Lends the buffer to a stream of an inbox, and moves there what has already arrived.
     pub(super) fn lend(&mut self, bytes: &mut Vec<u8>) {
