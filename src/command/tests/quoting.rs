@@ -64,15 +64,23 @@ fn run(lines: &[Vec<u8>]) -> Vec<u8> {
 
 /// Runs `wrapped(text)` for many texts. Each must print its text, followed by a NUL.
 fn assert_unaltered(count: usize, wrapped: impl Fn(&[u8]) -> Command) {
+    assert_all_unaltered(count, 1, |texts| wrapped(&texts[0]));
+}
+
+/// Runs `wrapped(texts)` for many texts, `each` of them at a time. Each command must print its
+/// texts, each followed by a NUL.
+fn assert_all_unaltered(count: usize, each: usize, wrapped: impl Fn(&[Vec<u8>]) -> Command) {
     let mut random = Random(SEED);
     let texts: Vec<Vec<u8>> = (0..count).map(|_| random.text()).collect();
     for texts in texts.chunks(BATCH) {
-        let lines: Vec<Vec<u8>> = texts.iter().map(|text| sent(&wrapped(text))).collect();
+        let lines: Vec<Vec<u8>> = texts.chunks(each).map(|texts| sent(&wrapped(texts))).collect();
         let printed = run(&lines);
         let mut found = printed.split(|&byte| byte == 0);
-        for (text, line) in texts.iter().zip(&lines) {
-            let shown = || (line.escape_ascii().to_string(), text.escape_ascii().to_string());
-            assert_eq!(found.next(), Some(text.as_slice()), "{:?}", shown());
+        for (texts, line) in texts.chunks(each).zip(&lines) {
+            for text in texts {
+                let shown = || (line.escape_ascii().to_string(), text.escape_ascii().to_string());
+                assert_eq!(found.next(), Some(text.as_slice()), "{:?}", shown());
+            }
         }
         assert_eq!(found.collect::<Vec<_>>(), [b""], "nothing else is printed");
     }
@@ -85,11 +93,15 @@ fn the_shell_gets_ten_thousand_random_commands_unaltered() {
     assert_unaltered(COMMANDS, |text| Command::new(text).shell("printf '%s\\0'"));
 }
 
+/// Each command takes a process, and has ten of the arguments.
 #[test]
 fn ten_thousand_random_arguments_survive_two_shells() {
-    assert_unaltered(COMMANDS, |text| {
-        let mut command = b"printf '%s\\0' ".to_vec();
-        wrap::quote(text, &mut command);
+    assert_all_unaltered(COMMANDS, 10, |texts| {
+        let mut command = b"printf '%s\\0'".to_vec();
+        for text in texts {
+            command.push(b' ');
+            wrap::quote(text, &mut command);
+        }
         Command::new(command).shell("sh -c")
     });
 }

@@ -4,7 +4,9 @@
 //! `FLEET_SEED=n` runs that seed alone and traces it; `FLEET_SEEDS=n` sets how many seeds are run.
 
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
 
 use super::world::{Sabotage, World};
 use crate::session::tests::random::{Seed, number};
@@ -23,6 +25,16 @@ struct Seen {
     turns: u64,
 }
 
+impl Seen {
+    fn add(&mut self, other: Self) {
+        self.events += other.events;
+        self.turns += other.turns;
+        for (kind, count) in other.ends {
+            *self.ends.entry(kind).or_default() += count;
+        }
+    }
+}
+
 fn simulate(seed: u64, traced: bool, sabotage: Sabotage) -> Seen {
     let mut world = World::new(seed, traced);
     world.sabotage = sabotage;
@@ -36,6 +48,35 @@ fn simulate(seed: u64, traced: bool, sabotage: Sabotage) -> Seen {
     Seen { ends, events: world.told.events, turns: world.fleet.metrics().turns }
 }
 
+/// Simulates the seeds below this one on all processors, as no simulation knows of another.
+fn simulate_all(seeds: u64) -> Seen {
+    let next = AtomicU64::new(0);
+    let simulate_some = || {
+        let mut all = Seen::default();
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= seeds {
+                return all;
+            }
+            let _seed = Seed { variable: "FLEET_SEED", seed };
+            all.add(simulate(seed, false, Sabotage::Nothing));
+        }
+    };
+    thread::scope(|scope| {
+        let processors = thread::available_parallelism().unwrap().get();
+        let threads: Vec<_> = (0..processors).map(|_| scope.spawn(simulate_some)).collect();
+        let mut all = Seen::default();
+        for thread in threads {
+            all.add(thread.join().unwrap_or_else(|panic| {
+                // The other threads stop after the seed that they are at.
+                next.store(seeds, Ordering::Relaxed);
+                resume_unwind(panic)
+            }));
+        }
+        all
+    })
+}
+
 #[test]
 fn every_command_of_a_fleet_ends_exactly_once() {
     if let Some(seed) = number("FLEET_SEED") {
@@ -43,16 +84,7 @@ fn every_command_of_a_fleet_ends_exactly_once() {
         eprintln!("{:?}", simulate(seed, true, Sabotage::Nothing));
         return;
     }
-    let mut all = Seen::default();
-    for seed in 0..number("FLEET_SEEDS").unwrap_or(SEEDS) {
-        let _seed = Seed { variable: "FLEET_SEED", seed };
-        let seen = simulate(seed, false, Sabotage::Nothing);
-        all.events += seen.events;
-        all.turns += seen.turns;
-        for (kind, count) in seen.ends {
-            *all.ends.entry(kind).or_default() += count;
-        }
-    }
+    let all = simulate_all(number("FLEET_SEEDS").unwrap_or(SEEDS));
     eprintln!("{all:?}");
     for kind in [
         "Exited",
