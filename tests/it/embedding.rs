@@ -13,8 +13,8 @@ use super::support::examples::example;
 
 /// Runs an example to its end, and returns its lines once all its processes are gone.
 fn lines_of(name: &str) -> Vec<String> {
-    let _dog = watchdog(Duration::from_secs(120), name);
     let program = example(name);
+    let _dog = watchdog(Duration::from_secs(120), name);
     let output = Command::new(&program).output().expect("the example runs");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));

@@ -5,11 +5,16 @@
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use super::support::alarm::watchdog;
+use super::support::alarm::{Watchdog, watchdog};
 use super::support::examples::example;
 use super::support::keys::ClientKey;
 use super::support::peers::Refused;
 use super::support::sshd::Sshd;
+
+fn watch(name: &str) -> Watchdog {
+    example("quickstart");
+    watchdog(Duration::from_secs(120), name)
+}
 
 fn quickstart(args: &[&str]) -> (Output, String, String) {
     let output = Command::new(example("quickstart")).args(args).output().expect("the example runs");
@@ -20,7 +25,7 @@ fn quickstart(args: &[&str]) -> (Output, String, String) {
 
 #[test]
 fn without_arguments_a_thousand_simulated_hosts_answer() {
-    let _dog = watchdog(Duration::from_secs(120), "quickstart");
+    let _dog = watch("quickstart");
     let (output, stdout, stderr) = quickstart(&[]);
     assert_eq!(stdout.lines().last(), Some("1000 hosts: 1000 ok, 0 failed"), "{stdout}{stderr}");
     assert!(output.status.success());
@@ -28,7 +33,7 @@ fn without_arguments_a_thousand_simulated_hosts_answer() {
 
 #[test]
 fn real_hosts_answer_line_by_line() {
-    let _dog = watchdog(Duration::from_secs(120), "quickstart on real hosts");
+    let _dog = watch("quickstart on real hosts");
     let sshd = Sshd::start();
     let names: Vec<String> = sshd.hosts(2).collect();
     let known_hosts = sshd.known_hosts(&names).display().to_string();

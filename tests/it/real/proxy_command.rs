@@ -209,11 +209,17 @@ fn a_command_that_ignores_the_first_signal_is_killed() {
     let hosts = [HOST.to_owned()];
     let fleet = || {
         let builder = fleet_for(&sshd, &hosts).proxy_command(format!("sh -c '{script}'"));
-        let mut driven = Driven::new(builder.timeout(Duration::from_millis(500)).build().expect("a fleet"));
+        let mut driven = Driven::new(builder.build().expect("a fleet"));
         driven.fleet.start("true").expect("a run");
+        // Once all are there, the shell has its trap.
+        while mark.processes().len() < 3 {
+            driven.turn(Duration::from_millis(20));
+        }
         driven
     };
     let mut driven = fleet();
+    let host = driven.fleet.hosts()[0];
+    assert!(driven.fleet.remove_host(host));
     while driven.ends.is_empty() {
         driven.turn(SLOW);
     }
@@ -222,10 +228,7 @@ fn a_command_that_ignores_the_first_signal_is_killed() {
     settle(&mut driven);
     mark.assert_gone();
 
-    let mut driven = fleet();
-    while mark.processes().len() < 3 {
-        driven.turn(Duration::from_millis(20));
-    }
+    let driven = fleet();
     let begun = Instant::now();
     drop(driven);
     assert!(begun.elapsed() < SLOW, "{:?}", begun.elapsed());

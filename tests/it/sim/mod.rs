@@ -60,6 +60,7 @@ pub fn command(text: &str) -> sshoal::Command {
 
 /// Ends the process of a test that hangs.
 pub fn watch() -> Watchdog {
+    example("hostsim");
     watchdog(Duration::from_secs(150), thread::current().name().unwrap_or("a test"))
 }
 

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// The path of an example; builds it if the test runner built one test target only.
+/// The path of an example; builds it if the test runner built one test target only. That takes
+/// minutes on a busy machine, so call this before a watchdog starts.
 pub fn example(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("this test's own path");
     let profile_dir = test.parent().and_then(Path::parent).expect("a target directory above it");

@@ -88,12 +88,13 @@ fn a_dead_agent_is_named_with_its_socket() {
 /// Also the one that `SSH_AUTH_SOCK` names.
 #[test]
 fn a_dead_agent_of_the_environment_is_named() {
+    let program = example("quickstart");
     let _dog = guard("skipped_env");
     let sshd = Sshd::start();
     let socket = sshd.dir().join("gone");
     let hosts = format!("{HOST}:{}", sshd.port());
     let known_hosts = sshd.known_hosts([HOST]);
-    let output = Command::new(example("quickstart"))
+    let output = Command::new(program)
         .args(["--hosts", &hosts, "--user", sshd.user(), "--known-hosts"])
         .arg(known_hosts)
         .args(["--", "true"])
