@@ -130,7 +130,7 @@ impl LineBuffer {
         }
         self.finished = true;
         // A copy has an odd size, and leaves a hole once it is read, so it must be worth it.
-        if self.data.capacity() != Self::BLOCK || self.len() < Self::BLOCK / 4 * 3 {
+        if self.data.capacity() != Self::BLOCK || self.len() < Self::BLOCK / 8 * 5 {
             self.resize(self.len());
         }
     }

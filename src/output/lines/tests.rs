@@ -489,12 +489,12 @@ fn large_memory_goes_from_stream_to_stream() {
 
 #[test]
 fn a_finished_stream_keeps_a_block_that_is_nearly_full() {
-    let (mut buffer, memory) = filled(&SpareBuffers::new(), 275_000);
+    let (mut buffer, memory) = filled(&SpareBuffers::new(), 230_000);
     buffer.finish();
     assert_eq!((buffer.capacity(), buffer.data.as_ptr() as usize), (LineBuffer::BLOCK, memory));
-    let (mut buffer, _) = filled(&SpareBuffers::new(), 240_000);
+    let (mut buffer, _) = filled(&SpareBuffers::new(), 220_000);
     buffer.finish();
-    assert_eq!(buffer.capacity(), 240_000);
+    assert_eq!(buffer.capacity(), 220_000);
 }
 
 #[test]
