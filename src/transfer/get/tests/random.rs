@@ -5,6 +5,11 @@ use super::*;
 use crate::limits;
 use crate::sftp::{Request, StatusCode};
 
+/// Contents that differ from file to file.
+fn contents_of(number: usize, size: usize) -> Vec<u8> {
+    contents(size).into_iter().map(|byte| byte.wrapping_add(number as u8)).collect()
+}
+
 /// A tree of up to 60 paths with their contents.
 fn random_tree(random: &mut Random) -> Vec<(String, Option<Vec<u8>>)> {
     let mut directories = vec!["/srv".to_owned()];
@@ -16,7 +21,7 @@ fn random_tree(random: &mut Random) -> Vec<(String, Option<Vec<u8>>)> {
             all.push((path, None));
         } else {
             let size = [0, 1, 100, 40_000, 200_000][random.below(5)];
-            all.push((path, Some(contents(size))));
+            all.push((path, Some(contents_of(number, size))));
         }
     }
     all
@@ -90,8 +95,9 @@ fn random_refusals_end_in_an_error_and_leave_no_part_files() {
         assert!(!tree.iter().any(|path| path.contains("sshoal")), "seed {seed}: {tree:?}");
         // What is there is whole.
         for path in tree.iter().filter(|path| !path.ends_with('/')) {
-            let length = run.read(path).len();
-            assert!(run.read(path) == contents(length) && [0, 1, 100, 40_000, 200_000].contains(&length));
+            let (bytes, number) = (run.read(path), path.rsplit('/').next().unwrap().parse().unwrap());
+            assert!(bytes == contents_of(number, bytes.len()), "seed {seed}: {path}");
+            assert!([0, 1, 100, 40_000, 200_000].contains(&bytes.len()), "seed {seed}: {path}");
         }
         assert_handles_are_closed(&rig, &run);
     }
