@@ -7,6 +7,9 @@ use crate::sftp::{Request, StatusCode};
 
 const CHUNK: usize = limits::CHUNK;
 
+/// Whether a request is of some kind.
+type IsKind = fn(&Request<'_>) -> bool;
+
 #[test]
 fn a_file_arrives_whole_in_whatever_order() {
     for size in [0, 1, 10, CHUNK - 1, CHUNK, CHUNK + 1, 5 * CHUNK + 7, 100 * CHUNK] {
@@ -111,17 +114,17 @@ fn a_file_that_shrinks_is_an_error_and_leaves_nothing() {
     assert_eq!(run.tree(), [""; 0]);
 }
 
-/// A host whose file changes once it was read.
-fn changing(bytes: Vec<u8>, modified: u32) -> Rig2 {
-    Rig2 { bytes, modified }
+/// What the file of a host changes to once it was read.
+fn changing(bytes: Vec<u8>, modified: u32) -> Change {
+    Change { bytes, modified }
 }
 
-struct Rig2 {
+struct Change {
     bytes: Vec<u8>,
     modified: u32,
 }
 
-impl Rig2 {
+impl Change {
     fn run(self, run: &mut Run, set: impl FnOnce(Get) -> Get) -> End {
         let mut rig = run.get("/file", "copy", Host::new().file("/file", contents(100)), set);
         while rig.host.count("Read") == 0 {
@@ -185,7 +188,7 @@ fn a_file_without_a_size_does_not_go_on_for_ever() {
 
 #[test]
 fn refusals_say_what_was_refused() {
-    let kinds: [(&str, fn(&Request<'_>) -> bool); 4] = [
+    let kinds: [(&str, IsKind); 4] = [
         ("look at", |request| matches!(request, Request::Stat { .. })),
         ("open", |request| matches!(request, Request::Open { .. })),
         ("look at", |request| matches!(request, Request::Fstat { .. })),
@@ -207,7 +210,7 @@ fn refusals_say_what_was_refused() {
 
 #[test]
 fn answers_of_another_kind_are_errors() {
-    let kinds: [fn(&Request<'_>) -> bool; 4] = [
+    let kinds: [IsKind; 4] = [
         |request| matches!(request, Request::Stat { .. }),
         |request| matches!(request, Request::Open { .. }),
         |request| matches!(request, Request::Fstat { .. }),
