@@ -175,6 +175,13 @@ impl FilePut {
                 self.open(cx);
                 return Ok(());
             }
+            // Another put to the same target had the name until it renamed its file.
+            Reply::Status { code: StatusCode::NoSuchFile, .. } if self.number < limits::TEMPORARY_NAMES => {
+                self.number += 1;
+                self.path = self.path_to_write();
+                self.open(cx);
+                return Ok(());
+            }
             Reply::Attrs { .. } => "; all temporary names are taken: remove those that end in .sshoal-*",
             other => {
                 refused(other)?;

@@ -144,6 +144,16 @@ fn temporary_files_of_others_are_left_alone_unless_they_are_old() {
 }
 
 #[test]
+fn a_temporary_name_may_be_given_back_while_it_is_looked_at() {
+    // Another put has the first name when this one wants it, and no longer when this one looks.
+    let mut world = world(|put| put);
+    world.host.refuse = refuse_first(StatusCode::Failure, |request| matches!(request, Request::Open { .. }));
+    world.finish().unwrap();
+    assert!(world.host.bytes(TARGET) == Some(&contents()));
+    assert_eq!(world.host.temporaries(), [""; 0]);
+}
+
+#[test]
 fn temporary_names_run_out() {
     let mut world = world(|put| put);
     for number in 1..=crate::limits::TEMPORARY_NAMES {
