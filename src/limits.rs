@@ -1,11 +1,13 @@
 //! All fixed limits of the library, each with the reason for its value. A turn is one round of the
 //! event loop. A visit is one step of one host's session within a turn.
 
+mod file_requests;
 mod rekeys;
 mod transfers;
 
 use std::time::Duration;
 
+pub use file_requests::*;
 pub use rekeys::*;
 pub use transfers::*;
 

@@ -3,9 +3,9 @@
 use std::ops::Range;
 use std::time::Instant;
 
+use super::HostOutput;
 use super::ahead::Ahead;
 use super::silence::Silence;
-use super::{HostOutput, ParallelClient};
 use crate::error::{HostError, HostErrorKind, TimeoutKind};
 use crate::fleet::CommandState;
 use crate::ids::StdStream;
@@ -16,7 +16,7 @@ use crate::{Fleet, clock};
 const BURST: usize = 256;
 
 /// The unread lines of several outputs, as they arrive: the output, the stream, and the line as
-/// text. Created by [`ParallelClient::lines`].
+/// text. Created by [`ParallelClient::lines`](crate::ParallelClient::lines).
 ///
 /// Lines of one stream are in order. What [`Lines`](super::Lines) says about line ends, encodings
 /// and errors applies here too. If a command failed, its lines come first, then one error with
@@ -61,22 +61,13 @@ struct Source {
     silence: Option<Silence>,
 }
 
-impl ParallelClient {
-    /// All lines of these outputs of this client, of standard output and standard error, as they
-    /// arrive.
-    ///
-    /// ```no_run
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let mut client = sshoal::ParallelClient::builder(["web1", "web2"]).build()?;
-    /// let outputs = client.start_command("journalctl -f -n 10")?;
-    /// for (output, _stream, line) in client.lines(&outputs) {
-    ///     println!("[{}] {}", output.host(), line?);
-    /// }
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub fn lines<'a>(&self, outputs: &'a [HostOutput]) -> AllLines<'a> {
-        AllLines {
+/// What comes next: the output's position, and a line, as its place in the lines ahead, or an
+/// error.
+type Found = (usize, StdStream, Result<Range<usize>, HostError>);
+
+impl<'a> AllLines<'a> {
+    pub(super) fn new(outputs: &'a [HostOutput]) -> Self {
+        Self {
             outputs,
             sources: vec![Source::default(); outputs.len()],
             ahead: [Ahead::new(), Ahead::new()],
@@ -88,13 +79,7 @@ impl ParallelClient {
             seen: None,
         }
     }
-}
 
-/// What comes next: the output's position, and a line, as its place in the lines ahead, or an
-/// error.
-type Found = (usize, StdStream, Result<Range<usize>, HostError>);
-
-impl<'a> AllLines<'a> {
     /// The next line, which is valid until the next call; `None` once all commands have ended and
     /// all lines were read. No memory is allocated for a line, and text that is valid UTF-8 is not
     /// copied for it.

@@ -1,5 +1,6 @@
 //! The [`ParallelClient`] type, and running commands.
 
+use super::all_lines::AllLines;
 use super::options::ReadOptions;
 use super::output::HostOutput;
 use super::shared::Shared;
@@ -144,7 +145,7 @@ impl ParallelClient {
         Ok(outputs)
     }
 
-    fn start(&self, command: Command, options: ReadOptions) -> Result<Vec<HostOutput>, Error> {
+    pub(super) fn start(&self, command: Command, options: ReadOptions) -> Result<Vec<HostOutput>, Error> {
         let decoding = Decoding { strict: options.strict_encoding, ..command.decoding()? };
         ConfigProblem::check_limit("read_timeout", options.read_timeout.flatten())
             .map_err(ConfigProblem::of_command)?;
@@ -223,6 +224,23 @@ impl ParallelClient {
         commands: impl IntoIterator<Item = impl AsRef<[u8]>>,
     ) -> Result<(), ShellError> {
         send(shells, commands)
+    }
+
+    /// All lines of these outputs of this client, of standard output and standard error, as they
+    /// arrive.
+    ///
+    /// ```no_run
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut client = sshoal::ParallelClient::builder(["web1", "web2"]).build()?;
+    /// let outputs = client.start_command("journalctl -f -n 10")?;
+    /// for (output, _stream, line) in client.lines(&outputs) {
+    ///     println!("[{}] {}", output.host(), line?);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn lines<'a>(&self, outputs: &'a [HostOutput]) -> AllLines<'a> {
+        AllLines::new(outputs)
     }
 
     /// Whether all these commands have ended. Data that has arrived is processed first, without

@@ -92,7 +92,7 @@ impl JoinOptions {
     fn is_failure(&self, outcome: &Outcome) -> bool {
         match outcome {
             Outcome::Exited(status) => self.expect_success && *status != 0,
-            Outcome::Transferred(_) => false,
+            Outcome::Transferred(_) | Outcome::File(_) => false,
             Outcome::Signaled(_) => self.expect_success,
             Outcome::NoStatus | Outcome::Failed(_) => self.strict || self.expect_success,
         }

@@ -7,6 +7,7 @@ mod ahead;
 mod all_lines;
 pub(crate) mod api;
 mod control;
+mod files;
 mod hosts;
 pub(crate) mod join;
 pub(crate) mod key_scan;

@@ -364,4 +364,9 @@ impl Command {
         }
         Ok(requests)
     }
+
+    /// Whether the command is a request about a file.
+    pub(crate) fn is_file_request(&self) -> bool {
+        matches!(self.transfer, Some(Work::File(_)))
+    }
 }

@@ -9,7 +9,7 @@ use super::wrap::Prefix;
 use super::{Command, template};
 use crate::error::Error;
 use crate::output::Keep;
-use crate::transfer::{Fill, Get, PlanProblem, Put, Shared, Work};
+use crate::transfer::{FileRequest, Fill, Get, PlanProblem, Put, Shared, Work};
 
 /// The name of the subsystem.
 const SFTP: &std::ffi::CStr = c"sftp";
@@ -30,6 +30,15 @@ impl From<Put> for Command {
 impl From<Get> for Command {
     fn from(get: Get) -> Self {
         command(Work::Get(get))
+    }
+}
+
+/// A request runs like any other command, and its outcome is
+/// [`Outcome::File`](crate::Outcome::File). With [`host_args`](Command::host_args), the
+/// placeholders in its paths are filled in.
+impl From<FileRequest> for Command {
+    fn from(request: FileRequest) -> Self {
+        command(Work::File(request))
     }
 }
 

@@ -84,7 +84,25 @@ pub enum TransferProblem {
         /// The path on the host.
         path: RemotePath,
     },
-    /// A limit on directories was exceeded.
+    /// The path on the host leads to something else than what was asked for.
+    #[error("{path} is {found}, not {wanted}")]
+    #[non_exhaustive]
+    WrongKind {
+        /// The path on the host.
+        path: RemotePath,
+        /// What is there, such as `a directory`.
+        found: &'static str,
+        /// What was asked for, such as `a file`.
+        wanted: &'static str,
+    },
+    /// A directory was to be created, and is there already.
+    #[error("{path} is there already; set create_parents to accept that")]
+    #[non_exhaustive]
+    Exists {
+        /// The path on the host.
+        path: RemotePath,
+    },
+    /// A limit on files or directories was exceeded.
     #[error("{path}: {what}")]
     #[non_exhaustive]
     Limit {

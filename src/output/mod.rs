@@ -1,6 +1,7 @@
 //! A command's output and input, and how it ended.
 
 mod encoding;
+mod file_result;
 mod keep;
 mod lines;
 pub(crate) mod outcome;
@@ -10,6 +11,7 @@ mod stream;
 mod transferred;
 
 pub(crate) use encoding::{Decoding, Encoding, Malformed};
+pub use file_result::{DirectoryEntry, FileKind, FileMetadata, FileResult};
 pub use keep::{Deliver, Keep};
 pub use lines::LineEnds;
 pub(crate) use lines::{LineBuffer, SpareBuffers};

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::Transferred;
+use super::{FileResult, Transferred};
 use crate::error::{HostError, Label};
 use crate::limits;
 use crate::text::sanitise_bounded;
@@ -19,20 +19,23 @@ pub enum Outcome {
     NoStatus,
     /// The [transfer](crate::transfer) is complete.
     Transferred(Box<Transferred>),
+    /// The [request about a file](crate::transfer::FileRequest) was carried out.
+    File(Box<FileResult>),
     /// The command did not run, or how it ended is unknown. The error names the stage that failed.
     Failed(HostError),
 }
 
 impl Outcome {
-    /// Whether the command exited with status 0, or the transfer is complete.
+    /// Whether the command exited with status 0, or the transfer is complete, or the request about
+    /// a file was carried out.
     pub fn is_success(&self) -> bool {
-        matches!(self, Self::Exited(0) | Self::Transferred(_))
+        matches!(self, Self::Exited(0) | Self::Transferred(_) | Self::File(_))
     }
 
     /// The label of the outcome, to count by. That of a failure is the label of its error.
     pub fn label(&self) -> Label {
         match self {
-            Self::Exited(0) | Self::Transferred(_) => Label::Succeeded,
+            Self::Exited(0) | Self::Transferred(_) | Self::File(_) => Label::Succeeded,
             Self::Exited(_) => Label::ExitStatus,
             Self::Signaled(_) => Label::Signaled,
             Self::NoStatus => Label::NoStatus,
@@ -48,6 +51,7 @@ impl fmt::Display for Outcome {
             Self::Signaled(signal) => signal.fmt(f),
             Self::NoStatus => f.write_str("ended without an exit status"),
             Self::Transferred(done) => done.fmt(f),
+            Self::File(result) => result.fmt(f),
             Self::Failed(error) => error.fmt(f),
         }
     }

@@ -77,7 +77,7 @@ impl Transfer {
         let task: Box<dyn Task> = match plan {
             Plan::Put(plan) => Box::new(ScpTask::new(plan.clone())),
             // There is no such command.
-            Plan::Get(_) => plan.task(""),
+            Plan::Get(_) | Plan::File(_) => plan.task(""),
         };
         Self { is_plain: true, ..Self::of(id, task, Phase::Working) }
     }
@@ -284,6 +284,14 @@ impl Transfer {
             return None;
         }
         Some(self.problem.take().map_or_else(|| self.report.end(), Err))
+    }
+
+    /// The outcome of a transfer that has ended well, and that has done this.
+    pub(crate) fn outcome(&mut self, done: Transferred) -> Outcome {
+        match self.task.result() {
+            Some(result) => Outcome::File(Box::new(result)),
+            None => Outcome::Transferred(Box::new(done)),
+        }
     }
 
     pub(crate) fn has_ended(&self) -> bool {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::get::{Get, GetPlan, GetTask};
 use super::local::{Claims, Source, SourceOptions};
+use super::ops::{FilePlan, FileRequest, FileTask};
 use super::put::{Put, PutPlan, PutTask};
 use super::task::Task;
 use crate::error::{ConfigProblem, TemplateProblem};
@@ -17,6 +18,7 @@ use crate::error::{ConfigProblem, TemplateProblem};
 pub(crate) enum Work {
     Put(Put),
     Get(Get),
+    File(FileRequest),
 }
 
 /// A transfer of one or more hosts whose paths are the same.
@@ -24,6 +26,7 @@ pub(crate) enum Work {
 pub(crate) enum Plan {
     Put(Arc<PutPlan>),
     Get(Arc<GetPlan>),
+    File(Arc<FilePlan>),
 }
 
 /// Why a transfer cannot be planned.
@@ -54,6 +57,7 @@ impl Work {
         match self {
             Self::Put(put) => Ok(Plan::Put(Arc::new(put.plan(shared, fill, is_privileged)?))),
             Self::Get(get) => Ok(Plan::Get(Arc::new(get.plan(shared, fill, is_privileged)?))),
+            Self::File(request) => Ok(Plan::File(Arc::new(request.plan(fill, is_privileged)?))),
         }
     }
 }
@@ -63,7 +67,7 @@ impl Plan {
     pub(crate) fn plain_command(&self) -> Option<CString> {
         match self {
             Self::Put(plan) => plan.scp_command().and_then(|text| CString::new(text).ok()),
-            Self::Get(_) => None,
+            Self::Get(_) | Self::File(_) => None,
         }
     }
 
@@ -72,6 +76,7 @@ impl Plan {
         match self {
             Self::Put(plan) => Box::new(PutTask::new(plan.clone())),
             Self::Get(plan) => Box::new(GetTask::new(plan.clone(), host)),
+            Self::File(plan) => Box::new(FileTask::new(plan)),
         }
     }
 }

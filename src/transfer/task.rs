@@ -8,7 +8,7 @@ use super::report::Report;
 use super::requests::{Requests, Tag};
 use crate::error::{RemotePath, TransferProblem};
 use crate::ids::CommandId;
-use crate::output::Outcome;
+use crate::output::{FileResult, Outcome};
 use crate::sftp::Reply;
 
 /// The work of a transfer. An error ends it; what concerns one of many files is
@@ -50,6 +50,11 @@ pub(crate) trait Task: fmt::Debug + Send {
 
     /// The temporary files on the host that may exist now.
     fn left_over(&self) -> Vec<RemotePath>;
+
+    /// What the host has returned, for a task that is done and was a request about a file.
+    fn result(&mut self) -> Option<FileResult> {
+        None
+    }
 
     /// How many bytes from the host wait to be written to the disk of this machine.
     fn unwritten(&self) -> usize {

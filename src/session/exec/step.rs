@@ -329,7 +329,7 @@ impl Exec {
         let Some(transfer) = &mut self.transfer else { return Ok(Progress::Pending) };
         let outcome = match transfer.end() {
             None => return self.send_requests(channel, cx),
-            Some(Ok(done)) => Outcome::Transferred(Box::new(done)),
+            Some(Ok(done)) => transfer.outcome(done),
             Some(Err(problem)) => self.failed(cx, HostErrorKind::Transfer(problem)),
         };
         self.close(channel, outcome, CloseStep::Send, cx.now);

@@ -43,7 +43,7 @@ pub(super) fn temporary(target: &[u8], number: u32) -> Vec<u8> {
 }
 
 /// The directories above a path that may have to be created, the outermost first.
-pub(super) fn parents(path: &[u8]) -> Vec<Vec<u8>> {
+pub(in crate::transfer) fn parents(path: &[u8]) -> Vec<Vec<u8>> {
     let mut found = Vec::new();
     let mut rest = trim(split(path).0);
     while !rest.is_empty() && rest != b"/" {

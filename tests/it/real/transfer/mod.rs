@@ -1,5 +1,6 @@
 //! Transfers of files with real servers.
 
+mod files;
 mod get;
 mod put;
 mod without_sftp;

@@ -1,0 +1,226 @@
+//! The contents of a file.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::{Operation, metadata, wrong_kind};
+use crate::error::{RemotePath, TransferProblem};
+use crate::limits;
+use crate::output::{FileKind, FileResult};
+use crate::sftp::{Attrs, OpenFlags, Reply, Request, StatusCode};
+use crate::transfer::replies::refused;
+use crate::transfer::requests::{Step, Tag};
+use crate::transfer::task::TaskCx;
+
+/// Reads a file up to its end. Its size says only how much to ask for at once, because it is wrong
+/// below `/proc` and `/sys`.
+#[derive(Debug)]
+pub(super) struct Read {
+    path: Vec<u8>,
+    max_bytes: u64,
+    has_begun: bool,
+    handle: Option<Vec<u8>>,
+    /// The size when the file was opened; `None` until it is known.
+    size: Option<u64>,
+    /// What has arrived without a gap.
+    contents: Vec<u8>,
+    /// What has arrived beyond a gap, by offset.
+    beyond: BTreeMap<u64, Vec<u8>>,
+    /// The rests of reads that have returned less than they were asked for.
+    rests: Vec<(u64, u32)>,
+    /// Everything before this offset was asked for.
+    next: u64,
+    in_flight: usize,
+    /// Where the server says that the file ends.
+    end: Option<u64>,
+    /// The end of what has arrived, and how much that is.
+    last: u64,
+    arrived: u64,
+    short_reads: u64,
+}
+
+impl Read {
+    pub(super) fn new(path: Vec<u8>, max_bytes: u64) -> Self {
+        Self {
+            path,
+            max_bytes,
+            has_begun: false,
+            handle: None,
+            size: None,
+            contents: Vec::new(),
+            beyond: BTreeMap::new(),
+            rests: Vec::new(),
+            next: 0,
+            in_flight: 0,
+            end: None,
+            last: 0,
+            arrived: 0,
+            short_reads: 0,
+        }
+    }
+
+    fn limit(&self, bytes: u64) -> Result<(), TransferProblem> {
+        let max = self.max_bytes;
+        if bytes <= max {
+            return Ok(());
+        }
+        let what = format!("it has more than {max} bytes; raise FileRequest::max_bytes");
+        Err(TransferProblem::Limit { path: RemotePath::new(&self.path), what })
+    }
+
+    fn changed(&self, expected: u64, found: u64) -> TransferProblem {
+        TransferProblem::RemoteFileChanged { path: RemotePath::new(&self.path), expected, found }
+    }
+
+    /// Handles what is there, before it is opened: opening a fifo would block the server.
+    fn looked(&mut self, attrs: &Attrs, cx: &mut TaskCx<'_>) -> Result<(), TransferProblem> {
+        if let Some(kind) = metadata(attrs).kind.filter(|kind| *kind != FileKind::File) {
+            return Err(wrong_kind(&self.path, kind, FileKind::File));
+        }
+        self.limit(attrs.size.unwrap_or(0))?;
+        let request = Request::Open { path: &self.path, flags: OpenFlags::READ, attrs: Attrs::default() };
+        cx.requests.send(Tag { slot: 0, step: Step::Open }, &request);
+        Ok(())
+    }
+
+    fn measure(&self, cx: &mut TaskCx<'_>) {
+        if let Some(handle) = &self.handle {
+            cx.requests.send(Tag { slot: 0, step: Step::Measure }, &Request::Fstat { handle });
+        }
+    }
+
+    /// What to ask for next.
+    fn next_read(&mut self, step: u32) -> Option<(u64, u32)> {
+        if let Some(rest) = self.rests.pop() {
+            return Some(rest);
+        }
+        // The read at the size finds the end. If there is more, it shows step by step.
+        let is_known = self.size.is_some_and(|size| self.next <= size);
+        if self.end.is_some() || !is_known && self.in_flight > 0 {
+            return None;
+        }
+        let offset = self.next;
+        self.next = self.next.saturating_add(u64::from(step));
+        Some((offset, step))
+    }
+
+    fn data(&mut self, (offset, len): (u64, u32), bytes: &[u8]) -> Result<(), TransferProblem> {
+        let found = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        if found == 0 || found > len {
+            let text = format!("a read of {len} bytes returned {found}");
+            return Err(TransferProblem::Protocol(text));
+        }
+        self.arrived += u64::from(found);
+        self.limit(self.arrived)?;
+        if found < len {
+            self.short_reads += 1;
+            if self.short_reads > limits::SHORT_FILE_READS + self.arrived / limits::SHORT_READ {
+                let text = "reads return a few bytes each, again and again".to_owned();
+                return Err(TransferProblem::Protocol(text));
+            }
+            self.rests.push((offset + u64::from(found), len - found));
+        }
+        self.last = self.last.max(offset + u64::from(found));
+        if offset == self.contents.len() as u64 {
+            self.contents.extend_from_slice(bytes);
+            while let Some(next) = self.beyond.remove(&(self.contents.len() as u64)) {
+                self.contents.extend(next);
+            }
+        } else {
+            self.beyond.insert(offset, bytes.to_vec());
+        }
+        Ok(())
+    }
+
+    /// Ends the file once everything before its end is here.
+    fn settle(&mut self, cx: &mut TaskCx<'_>) -> Result<Option<FileResult>, TransferProblem> {
+        let (Some(end), 0) = (self.end, self.in_flight) else { return Ok(None) };
+        self.rests.retain(|(offset, _)| *offset < end);
+        if !self.rests.is_empty() {
+            return Ok(None);
+        }
+        if self.contents.len() as u64 != end || self.last > end {
+            return Err(self.changed(end, self.last));
+        }
+        if self.size.is_some_and(|size| size > end) {
+            // The file is shorter than its size says, or has become shorter.
+            self.measure(cx);
+            return Ok(None);
+        }
+        Ok(Some(self.result()))
+    }
+
+    fn result(&mut self) -> FileResult {
+        let mut contents = std::mem::take(&mut self.contents);
+        contents.shrink_to_fit();
+        FileResult::Contents(Arc::new(contents))
+    }
+
+    /// Handles the size of the open file.
+    fn measured(&mut self, attrs: &Attrs) -> Result<Option<FileResult>, TransferProblem> {
+        let size = attrs.size.unwrap_or(0);
+        match self.size {
+            None => {
+                self.limit(size)?;
+                self.size = Some(size);
+                Ok(None)
+            }
+            Some(before) if before == size => Ok(Some(self.result())),
+            Some(before) => Err(self.changed(before, self.contents.len() as u64)),
+        }
+    }
+}
+
+impl Operation for Read {
+    fn advance(&mut self, cx: &mut TaskCx<'_>) -> Result<(), TransferProblem> {
+        if !self.has_begun {
+            self.has_begun = true;
+            cx.requests.send(Tag { slot: 0, step: Step::Look }, &Request::Stat { path: &self.path });
+        }
+        let Some(handle) = self.handle.take_if(|_| self.size.is_some()) else { return Ok(()) };
+        let step = cx.requests.max_read;
+        while cx.requests.has_room()
+            && let Some((offset, len)) = self.next_read(step)
+        {
+            let tag = Tag { slot: 0, step: Step::Read { offset, len } };
+            cx.requests.send(tag, &Request::Read { handle: &handle, offset, len });
+            self.in_flight += 1;
+        }
+        self.handle = Some(handle);
+        Ok(())
+    }
+
+    fn reply(
+        &mut self,
+        Tag { step, .. }: Tag,
+        reply: &Reply<'_>,
+        cx: &mut TaskCx<'_>,
+    ) -> Result<Option<FileResult>, TransferProblem> {
+        match (step, reply) {
+            (Step::Look, Reply::Attrs { attrs, .. }) => self.looked(attrs, cx)?,
+            (Step::Open, Reply::Handle { handle, .. }) => {
+                self.handle = Some(handle.to_vec());
+                self.measure(cx);
+            }
+            (Step::Measure, Reply::Attrs { attrs, .. }) => return self.measured(attrs),
+            (Step::Read { offset, len }, reply) => {
+                self.in_flight = self.in_flight.saturating_sub(1);
+                match reply {
+                    Reply::Data { bytes, .. } => {
+                        self.data((offset, len), bytes)?;
+                        cx.report.done.bytes = self.arrived;
+                        cx.report.done.total = self.size.unwrap_or(0).max(self.arrived);
+                    }
+                    Reply::Status { code: StatusCode::Eof, .. } => {
+                        self.end = Some(self.end.unwrap_or(offset).min(offset));
+                    }
+                    other => return Err(refused(other)?.problem("read", &self.path)),
+                }
+                return self.settle(cx);
+            }
+            (Step::Open, other) => return Err(refused(other)?.problem("open", &self.path)),
+            (_, other) => return Err(refused(other)?.problem("look at", &self.path)),
+        }
+        Ok(None)
+    }
+}
