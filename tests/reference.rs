@@ -318,8 +318,34 @@ const ROWS: &[(&str, &[(&str, &str)])] = &[
         "reset_output_generators",
         &[("tests/it/real/join", "a_new_iterator_goes_on_where_the_last_one_stopped")],
     ),
-    ("copy_file, copy_remote_file", &[("tests/it/real/input", "ten_megabytes_come_back_unaltered")]),
-    ("scp_send, scp_recv +", &[("tests/it/real/input", "ten_megabytes_come_back_unaltered")]),
+    (
+        "copy_file",
+        &[
+            ("tests/it/real/transfer/copies", "a_file_goes_to_all_hosts_and_comes_back_from_each"),
+            ("tests/it/real/transfer/copies", "a_copy_that_fails_is_an_error_of_a_strict_join"),
+        ],
+    ),
+    (
+        "copy_remote_file",
+        &[
+            ("tests/it/real/transfer/copies", "a_file_goes_to_all_hosts_and_comes_back_from_each"),
+            ("tests/it/real/transfer/copies", "the_second_copy_of_a_host_overwrites_nothing"),
+        ],
+    ),
+    (
+        "recurse, copy_args, suffix_separator",
+        &[
+            ("tests/it/real/transfer/copies", "a_directory_is_copied_on_request_only"),
+            ("tests/it/real/transfer/copies", "copy_args_are_for_both_paths_and_replace_the_suffix"),
+        ],
+    ),
+    (
+        "scp_send, scp_recv +",
+        &[
+            ("tests/it/real/transfer/copies", "a_file_goes_to_all_hosts_and_comes_back_from_each"),
+            ("tests/it/real/transfer/without_sftp", "openssh_without_its_subsystem_receives_by_scp"),
+        ],
+    ),
     (
         "HostConfig",
         &[
@@ -461,7 +487,13 @@ const ROWS: &[(&str, &[(&str, &str)])] = &[
         &[("tests/it/real/encoding", "a_wrong_label_and_a_text_without_a_code_start_nothing")],
     ),
     ("UnicodeDecodeError", &[("tests/it/real/encoding", "a_strict_reader_loses_nothing")]),
-    ("SFTPError, SFTPIOError, SCPError", &[("tests/it/real/input", "ten_megabytes_come_back_unaltered")]),
+    (
+        "SFTPError, SFTPIOError, SCPError",
+        &[
+            ("tests/it/real/transfer/copies", "a_copy_that_fails_is_an_error_of_a_strict_join"),
+            ("tests/it/real/transfer/files", "what_fails_names_the_path_and_the_cause"),
+        ],
+    ),
     (
         "ShellError +",
         &[

@@ -1,4 +1,4 @@
-//! Waiting for commands to end, and which of them did not succeed.
+//! Waiting for commands to end, ending them, and which of them did not succeed.
 
 use std::fmt;
 use std::time::Duration;
@@ -242,6 +242,26 @@ impl ParallelClient {
             return Ok(());
         }
         Err(JoinError::Failed(Failures { outputs: failed, of: outputs.len() }))
+    }
+
+    /// Cancels these commands, all at once, and waits until they have ended; see
+    /// [`HostOutput::cancel`].
+    ///
+    /// # Errors
+    /// [`Error::System`] if the poll fails.
+    pub fn cancel(&self, outputs: &[HostOutput]) -> Result<(), Error> {
+        outputs.iter().for_each(HostOutput::begin_cancel);
+        outputs.iter().try_for_each(HostOutput::cancel)
+    }
+
+    /// Cancels all commands, including those whose outputs were dropped, and waits until they have
+    /// ended; see [`HostOutput::cancel`].
+    ///
+    /// # Errors
+    /// [`Error::System`] if the poll fails.
+    pub fn cancel_all(&self) -> Result<(), Error> {
+        self.fleet.lock().cancel_all();
+        self.fleet.drive_until(|fleet| fleet.metrics().unfinished == 0)
     }
 
     /// Closes these shells, and waits until all have ended or failed (parallel-ssh: `join_shells`).

@@ -6,7 +6,7 @@
 mod ahead;
 mod all_lines;
 pub(crate) mod api;
-mod control;
+mod copies;
 mod files;
 mod hosts;
 pub(crate) mod join;
@@ -28,6 +28,7 @@ use self::output::HostOutput;
 use crate::clock;
 
 pub use all_lines::AllLines;
+pub use copies::CopyOptions;
 pub use join::{Failures, JoinError};
 pub use lines::{Lines, RawLines};
 pub use reader::Reader;

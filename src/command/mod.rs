@@ -369,4 +369,9 @@ impl Command {
     pub(crate) fn is_file_request(&self) -> bool {
         matches!(self.transfer, Some(Work::File(_)))
     }
+
+    /// Whether the command copies files.
+    pub(crate) fn is_copy(&self) -> bool {
+        matches!(self.transfer, Some(Work::Put(_) | Work::Get(_)))
+    }
 }
