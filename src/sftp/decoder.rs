@@ -48,11 +48,13 @@ impl Decoder {
     }
 
     /// Whether the stream ends within a packet.
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn is_partial(&self) -> bool {
         !self.partial.is_empty()
     }
 
     /// How many bytes of memory the decoder holds.
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn held(&self) -> usize {
         self.partial.capacity()
     }

@@ -38,6 +38,7 @@ impl From<u32> for StatusCode {
 
 impl StatusCode {
     /// The number on the wire.
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn code(self) -> u32 {
         match self {
             Self::Ok => 0,

@@ -181,11 +181,6 @@ impl Requests {
         self.in_flight.remove(position).map(|(_, tag)| tag)
     }
 
-    /// How many requests wait for their answers.
-    pub(crate) fn in_flight(&self) -> usize {
-        self.in_flight.len()
-    }
-
     /// How many bytes wait to be sent.
     pub(crate) fn unsent(&self) -> usize {
         self.unsent

@@ -22,7 +22,7 @@ use crate::ids::CommandId;
 use crate::limits;
 
 /// What is copied, shared by the hosts that it is copied to. A source is listed once and read in
-/// that state, so each run needs a source of its own: see [`Source::renewed`].
+/// that state, so each run needs a source of its own.
 #[derive(Debug)]
 pub(crate) struct Source {
     origin: Origin,
@@ -38,7 +38,7 @@ pub(crate) struct Source {
     files: Mutex<VecDeque<(usize, Arc<File>)>>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 enum Origin {
     Path(PathBuf, SourceOptions),
     Bytes(Arc<[u8]>, u32),
@@ -73,11 +73,6 @@ impl Source {
         }
     }
 
-    /// The same source, not listed yet, so that another run sees what the files are then.
-    pub(crate) fn renewed(&self) -> Self {
-        Self::new(self.origin.clone())
-    }
-
     /// Whether directories are copied.
     pub(crate) fn is_recursive(&self) -> bool {
         matches!(&self.origin, Origin::Path(_, options) if options.recurse)
@@ -89,11 +84,6 @@ impl Source {
             Origin::Path(path, _) => path,
             Origin::Bytes(..) => Path::new(""),
         }
-    }
-
-    /// The listing, if there is one already. Never waits.
-    pub(crate) fn listing(&self) -> Option<Result<Arc<Listing>, LocalProblem>> {
-        self.listing.get().cloned()
     }
 
     /// Begins to read on behalf of a host. The number of readers decides how far each reads ahead.
@@ -126,10 +116,6 @@ impl Drop for Reader {
 }
 
 impl Reader {
-    pub(crate) fn source(&self) -> &Arc<Source> {
-        &self.source
-    }
-
     /// Returns the chunk of a file at `offset`, a multiple of [`limits::CHUNK`] below the file's
     /// size. `file` is a position in the listing. If the chunk is not in memory, returns `None`,
     /// and [`FileAnswer::Chunk`] has it later. Adds the reads that have to be done to `jobs`. Never

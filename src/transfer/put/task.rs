@@ -89,7 +89,7 @@ impl PutTask {
     fn listed(&mut self, listing: Arc<Listing>, cx: &mut TaskCx<'_>) {
         let is_directory = listing.entries.first().is_some_and(|root| root.kind == EntryKind::Directory);
         cx.report.is_single = !is_directory;
-        cx.report.done.total = listing.entries.iter().map(Entry::size).sum();
+        cx.report.done.total = listing.bytes;
         let directories = listing.entries.iter().filter(|entry| entry.kind == EntryKind::Directory);
         self.depth = directories.map(Entry::depth).max();
         self.listing = Some(listing);
