@@ -26,6 +26,10 @@ pub mod security_key;
 #[cfg(test)]
 mod selftest;
 pub mod sftp;
+// Not inside of it: the program's tests have fewer fixtures.
+#[cfg(test)]
+#[path = "sftp/tests.rs"]
+mod sftp_tests;
 pub mod sshd;
 mod sshd_config;
 pub mod sudoers;

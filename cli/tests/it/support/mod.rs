@@ -12,6 +12,8 @@ pub mod ports;
 pub mod process;
 pub mod program;
 pub mod screen;
+#[path = "../../../../tests/it/support/sftp/mod.rs"]
+pub mod sftp;
 mod site;
 #[path = "../../../../tests/it/support/sshd.rs"]
 pub mod sshd;

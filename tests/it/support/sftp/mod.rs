@@ -1,8 +1,5 @@
 //! Servers of SFTP: what they need beside an SSH server.
 
-#[cfg(test)]
-mod tests;
-
 use std::fs;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};

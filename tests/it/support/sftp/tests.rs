@@ -2,16 +2,18 @@
 
 use std::fs;
 use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::time::{Duration, Instant};
 
-use super::super::delay::Delay;
-use super::super::dropbear::Dropbear;
-use super::super::keys::ClientKey;
-use super::super::openssh_client::Login;
-use super::super::peers::Asyncssh;
-use super::super::sshd::Sshd;
-use super::*;
+use super::delay::Delay;
+use super::dropbear::Dropbear;
+use super::keys::ClientKey;
+use super::openssh_client::Login;
+use super::peers::Asyncssh;
+use super::ports;
+use super::sftp::*;
+use super::sshd::Sshd;
 
 const HOST: &str = "127.0.0.1";
 
