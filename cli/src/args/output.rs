@@ -18,7 +18,7 @@ pub struct OutputArgs {
     /// JSON Lines
     ///
     /// One object for each thing that happens. cli/json-lines.schema.json describes them.
-    #[arg(long, conflicts_with_all = ["fold", "ordered"])]
+    #[arg(long, conflicts_with_all = ["fold", "ordered", "diff", "sort"])]
     json: bool,
     /// A file for the standard error of each host, in this folder
     #[arg(long, value_name = "DIR", hide_short_help = true)]
@@ -46,8 +46,8 @@ pub struct FoldingArgs {
     /// In the order of hosts
     #[arg(short = 'L')]
     ordered: bool,
-    /// With -b: differences to the largest group
-    #[arg(long, hide_short_help = true)]
+    /// Fold output, and show differences to the largest group
+    #[arg(long, hide_short_help = true, conflicts_with = "ordered")]
     diff: bool,
     /// The order of groups, or of hosts with -L
     #[arg(long, value_enum, value_name = "ORDER", hide_short_help = true)]
@@ -88,6 +88,13 @@ impl OutputArgs {
         self.folding.fold
     }
 
+    /// What has to be said about flags that are of no use together.
+    pub fn fault(&self) -> Option<&'static str> {
+        let is_streamed = self.options(String::new()).form == Form::Stream;
+        let text = "--sort orders groups or hosts: it needs -b, -B, --diff or -L";
+        (self.folding.sort.is_some() && is_streamed).then_some(text)
+    }
+
     pub fn options(&self, command: String) -> Options {
         let options = self.folding.options();
         Options {
@@ -114,7 +121,7 @@ impl OutputArgs {
 impl FoldingArgs {
     pub fn options(&self) -> Options {
         Options {
-            form: match (self.fold, self.ordered) {
+            form: match (self.fold || self.diff, self.ordered) {
                 (true, true) => Form::Live,
                 (true, false) => Form::Folded { stderr: false },
                 (false, true) => Form::Ordered,

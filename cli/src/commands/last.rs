@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use sshoal::output::sanitise;
 
 use crate::args::LastArgs;
-use crate::history;
+use crate::history::{self, Which};
 use crate::targets::fold;
 
 /// Prints a run: when it was, its command, and its hosts by how their commands ended.
@@ -18,6 +18,9 @@ pub fn run(args: &LastArgs) -> Result<u8, Box<dyn Error>> {
     let age = SystemTime::now().duration_since(began).unwrap_or_default();
     let mut out = std::io::stdout().lock();
     if let Some(which) = args.which {
+        if !record.knows(which) {
+            return Err(format!("--end diff: {}", history::NOT_COMPARED).into());
+        }
         let targets = record.targets(which);
         let names: Vec<&str> = targets.iter().map(|target| target.name.as_str()).collect();
         if !names.is_empty() {
@@ -34,6 +37,11 @@ pub fn run(args: &LastArgs) -> Result<u8, Box<dyn Error>> {
     }
     for (end, names) in by_end {
         writeln!(out, "{} ({}): {}", fold(&names), names.len(), sanitise(&end.replace('_', " ")))?;
+    }
+    let differing = record.targets(Which::Diff);
+    if !differing.is_empty() {
+        let names: Vec<&str> = differing.iter().map(|target| target.name.as_str()).collect();
+        writeln!(out, "{} ({}): printed something else than most", fold(&names), names.len())?;
     }
     Ok(0)
 }

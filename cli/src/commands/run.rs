@@ -56,7 +56,8 @@ fn task(args: &TaskArgs, text: Vec<u8>, given_input: Option<Vec<u8>>) -> Result<
     let began = SystemTime::now();
     let output = Output::new(&options, &hosts, args.output.screen(), began)?;
     let ended = run::once(fleet, &plan, output)?;
-    history::save(&Record::new(began, shown, &targets, &ended.labels));
+    let record = Record::new(began, shown, &targets, &ended.labels);
+    history::save(&record.with_differing(ended.differing.as_deref()));
     Ok(ended.code.value(plan.rule))
 }
 
@@ -83,7 +84,11 @@ pub fn select_from(
         _ => Selection::default(),
     };
     if let Some(which) = last {
-        let of_last = history::last(0)?.targets(which);
+        let record = history::last(0)?;
+        if !record.knows(which) {
+            return Err(format!("--last=diff: {}", history::NOT_COMPARED).into());
+        }
+        let of_last = record.targets(which);
         selection.targets = if args.selects() { kept(selection.targets, &of_last) } else { of_last };
     }
     selection.notices.iter().for_each(|notice| eprintln!("sshoal: {notice}"));
@@ -99,3 +104,6 @@ fn kept(targets: Vec<Target>, others: &[Target]) -> Vec<Target> {
     let names: std::collections::HashSet<&str> = others.iter().map(|target| target.name.as_str()).collect();
     targets.into_iter().filter(|target| names.contains(target.name.as_str())).collect()
 }
+        true if last == Some(Which::Diff) => {
+            Err("--last=diff: all hosts of the last run on which the command ran printed the same".into())
+        }

@@ -12,6 +12,10 @@ use std::path::{Path, PathBuf};
 
 pub use record::{Record, Which};
 
+/// What to do if it is not known which hosts have printed something else.
+pub const NOT_COMPARED: &str =
+    "that run did not compare what hosts printed; run the command with -b, -B, -bL or --diff first";
+
 /// How many runs are kept.
 const KEPT: usize = 100;
 

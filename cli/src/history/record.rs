@@ -15,6 +15,9 @@ pub struct Record {
     /// When it began, in milliseconds since 1970.
     pub began_ms: u64,
     pub command: String,
+    /// Whether outputs were compared.
+    #[serde(default, skip_serializing_if = "is_false")]
+    compared: bool,
     pub hosts: Vec<Entry>,
 }
 
@@ -29,6 +32,13 @@ pub struct Entry {
     port: Option<u16>,
     /// The label of how the command ended.
     pub end: String,
+    /// Whether the host has printed something else than most.
+    #[serde(default, skip_serializing_if = "is_false")]
+    differs: bool,
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// Hosts of a run by how their commands ended.
@@ -44,6 +54,8 @@ pub enum Which {
     Unreachable,
     /// The run was stopped before.
     NotStarted,
+    /// The output was not that of most hosts.
+    Diff,
 }
 
 /// The ends of commands that have begun.
@@ -65,13 +77,32 @@ impl Record {
             user: target.user.clone(),
             port: target.port,
             end: end.as_str().to_owned(),
+            differs: false,
         };
         Self {
             v: 1,
             began_ms: u64::try_from(since.as_millis()).unwrap_or(u64::MAX),
             command,
+            compared: false,
             hosts: targets.iter().zip(ends).map(entry).collect(),
         }
+    }
+
+    /// Notes which hosts have printed something else than most, if outputs were compared.
+    #[must_use]
+    pub fn with_differing(mut self, differing: Option<&[usize]>) -> Self {
+        self.compared = differing.is_some();
+        for position in differing.unwrap_or_default() {
+            if let Some(entry) = self.hosts.get_mut(*position) {
+                entry.differs = true;
+            }
+        }
+        self
+    }
+
+    /// Whether it is known which hosts have ended like this.
+    pub fn knows(&self, which: Which) -> bool {
+        which != Which::Diff || self.compared
     }
 
     /// The hosts that have ended like this.
@@ -82,12 +113,13 @@ impl Record {
             user: entry.user.clone(),
             port: entry.port,
         };
-        self.hosts.iter().filter(|entry| which.holds(&entry.end)).map(target).collect()
+        self.hosts.iter().filter(|entry| which.holds(entry)).map(target).collect()
     }
 }
 
 impl Which {
-    fn holds(self, end: &str) -> bool {
+    fn holds(self, entry: &Entry) -> bool {
+        let end = entry.end.as_str();
         let is = |label: Label| end == label.as_str();
         match self {
             Self::All => true,
@@ -95,6 +127,7 @@ impl Which {
             Self::Failed => !is(Label::Succeeded),
             Self::Timeout => end.ends_with("_timeout") || is(Label::PeerDead),
             Self::NotStarted => is(Label::NotStarted),
+            Self::Diff => entry.differs,
             Self::Unreachable => !BEGUN.into_iter().chain([Label::NotStarted, Label::Cancelled]).any(is),
         }
     }
@@ -122,6 +155,8 @@ mod tests {
         };
         let targets: Vec<Target> = (0..ends.len()).map(target).collect();
         let record = Record::new(SystemTime::now(), "true".into(), &targets, &ends);
+        assert!(record.knows(Which::Failed) && !record.knows(Which::Diff));
+        let record = record.with_differing(Some(&[1, 2]));
         let record: Record = serde_json::from_str(&serde_json::to_string(&record).unwrap()).unwrap();
         let found = |which| {
             let targets = record.targets(which);
@@ -133,5 +168,7 @@ mod tests {
         assert_eq!(found(Which::Timeout), [2, 3]);
         assert_eq!(found(Which::Unreachable), [3, 4]);
         assert_eq!(found(Which::NotStarted), [5]);
+        assert!(record.knows(Which::Diff));
+        assert_eq!(found(Which::Diff), [1, 2]);
     }
 }

@@ -9,7 +9,7 @@ use sshoal::StdStream;
 use super::diff;
 use super::gather::{Gathered, Group};
 use super::stream::{self, Stream};
-use super::{Headers, Hosts, News, Options, Report, Screen};
+use super::{Headers, HostIndex, Hosts, News, Options, Report, Screen};
 use crate::end::End;
 
 const FAILED: Style = AnsiColor::Red.on_default();
@@ -96,5 +96,9 @@ impl Report for Folded<'_> {
             }
             _ => Ok(()),
         }
+    }
+
+    fn differing(&self) -> Option<Vec<HostIndex>> {
+        Some(self.gathered.differing(self.stderr.is_none()))
     }
 }

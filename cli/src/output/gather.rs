@@ -6,8 +6,9 @@ use std::io::{self, Read};
 
 use sshoal::StdStream;
 
+use super::differing::{Ran, differing};
 use super::lines::{Lines, Piece};
-use super::store::{MEMORY_BYTES, Position, Store};
+use super::store::{Content, MEMORY_BYTES, Position, Store};
 use super::{HostIndex, Sort};
 use crate::end::End;
 
@@ -134,6 +135,20 @@ impl Gathered {
             }),
         }
         Ok(groups)
+    }
+
+    /// The hosts that have printed something else than most of those on which the command ran.
+    pub fn differing(&self, with_stderr: bool) -> Vec<HostIndex> {
+        differing(self.hosts.iter().enumerate().map(|(host, kept)| {
+            let end = kept.end.and_then(|(number, _)| self.ends.get(number as usize));
+            let stderr = if with_stderr { kept.err.at } else { Position::default() };
+            (host, (kept.out.at, stderr), end.map_or(Ran::No, Ran::from))
+        }))
+    }
+
+    /// Reads an output.
+    pub fn content(&self, host: HostIndex, stream: StdStream) -> Content<'_> {
+        self.store.content(self.position(host, stream))
     }
 
     /// The hosts in this order.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use memchr::memchr_iter;
 use sshoal::StdStream;
 
+use super::differing::{Ran, differing};
 use super::store::{MEMORY_BYTES, Position, Store};
 use super::stream::{self, Stream};
 use super::{HostIndex, Hosts, News, Options, Report, Screen};
@@ -32,6 +33,9 @@ pub struct Live<'a> {
     ahead: VecDeque<usize>,
     /// Hosts that have printed the same so far, and up to where it was written.
     cohorts: Vec<(Position, Vec<HostIndex>)>,
+    /// The outputs that the store had when it was emptied, each behind an earlier one, and their
+    /// numbers. Two outputs are equal if these and what follows them are.
+    pasts: HashMap<(u32, Position), u32>,
     /// The sets of hosts of the last line: those of the next line are often the same.
     sets: Vec<(Vec<HostIndex>, String)>,
 }
@@ -43,6 +47,9 @@ struct State {
     /// The length of the last line, which has not ended.
     open: usize,
     ended: bool,
+    /// What was printed before the store was emptied, as a number: see [`Live::pasts`].
+    past: u32,
+    ran: Option<Ran>,
 }
 
 impl<'a> Live<'a> {
@@ -57,6 +64,7 @@ impl<'a> Live<'a> {
             written: 0,
             ahead: VecDeque::from([count]),
             cohorts: vec![(Position::default(), (0..count).collect())],
+            pasts: HashMap::new(),
             sets: Vec::new(),
         }
     }
@@ -171,6 +179,10 @@ impl<'a> Live<'a> {
     fn forget(&mut self) -> io::Result<()> {
         let mut store = Store::new(MEMORY_BYTES);
         let mut left = Vec::new();
+        for state in self.states.iter_mut().filter(|state| state.ended) {
+            state.past = past(&mut self.pasts, state.past, state.at);
+            state.at = Position::default();
+        }
         for (from, members) in std::mem::take(&mut self.cohorts) {
             for host in members {
                 let state = &mut self.states[host];
@@ -179,6 +191,7 @@ impl<'a> Live<'a> {
                 }
                 // The beginning of the next line.
                 let (begun, _) = self.store.line(from, state.at, LINE_BYTES_MAX)?;
+                state.past = past(&mut self.pasts, state.past, from);
                 state.at = store.append(Position::default(), &begun)?;
                 left.push(host);
             }
@@ -187,6 +200,13 @@ impl<'a> Live<'a> {
         self.cohorts = vec![(Position::default(), left)];
         Ok(())
     }
+}
+
+/// The number of an output, which is behind another one with a number.
+fn past(pasts: &mut HashMap<(u32, Position), u32>, before: u32, at: Position) -> u32 {
+    // 0 is nothing.
+    let next = u32::try_from(pasts.len()).unwrap_or(u32::MAX).saturating_add(1);
+    *pasts.entry((before, at)).or_insert(next)
 }
 
 /// Counts the lines that end in these bytes; `open` is how long the line is so far.
@@ -210,9 +230,12 @@ impl Report for Live<'_> {
         match news {
             News::Output { stream: StdStream::Stderr, .. } => return self.stderr.report(news, at, screen),
             News::Output { host, bytes, .. } => self.output(host, bytes)?,
-            News::Ended { host, .. } => {
+            News::Ended { host, end, .. } => {
                 self.stderr.finish(host, screen)?;
                 self.end(host)?;
+                if let Some(state) = self.states.get_mut(host) {
+                    state.ran = Some(end.into());
+                }
             }
             News::Finished => {
                 for host in 0..self.states.len() {
@@ -225,5 +248,11 @@ impl Report for Live<'_> {
             _ => return Ok(()),
         }
         if screen.is_terminal(StdStream::Stdout) { self.write(screen) } else { Ok(()) }
+    }
+
+    fn differing(&self) -> Option<Vec<HostIndex>> {
+        let of_host = |state: &State| ((state.past, state.at), state.ran.unwrap_or(Ran::No));
+        let outputs = self.states.iter().map(of_host).enumerate();
+        Some(differing(outputs.map(|(host, (output, ran))| (host, output, ran))))
     }
 }

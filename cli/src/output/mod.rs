@@ -21,7 +21,9 @@
 //!
 //! What makes these cheap is in `store/`: it keeps equal output of many hosts once.
 
+mod arrivals;
 mod diff;
+mod differing;
 mod escape;
 mod files;
 mod fold_input;
@@ -88,6 +90,12 @@ pub enum News<'a> {
 /// kind is `BrokenPipe` if the reader of standard output is gone.
 pub trait Report {
     fn report(&mut self, news: News<'_>, at: Duration, screen: &mut Screen<'_>) -> io::Result<()>;
+
+    /// The hosts that have printed something else than most; `None` if this view compares no output.
+    /// To be called when the run is over.
+    fn differing(&self) -> Option<Vec<HostIndex>> {
+        None
+    }
 }
 
 /// The main form of output.
@@ -233,6 +241,11 @@ impl<'a> Output<'a> {
             self.screen.flush()?;
         }
         failed
+    }
+
+    /// The hosts that have printed something else than most, if output was compared.
+    pub fn differing(&self) -> Option<Vec<HostIndex>> {
+        self.views.iter().find_map(|view| view.differing())
     }
 
     /// Writes what was reported. To be called when there is no news left for now, and at least ten

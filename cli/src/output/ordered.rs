@@ -1,19 +1,25 @@
 //! `host: line`, one host after the other: `-L`.
 
-use std::io;
+use std::io::{self, Read};
 use std::time::Duration;
 
 use sshoal::StdStream;
 
+use super::arrivals::Arrivals;
 use super::gather::Gathered;
 use super::stream::Stream;
 use super::{HostIndex, Hosts, News, Options, Report, Screen, Sort};
 
-/// Lines in the order of hosts. In the order of the targets, the lines of the first host that has
+/// So many bytes are read at a time.
+const PIECE: usize = 64 * 1024;
+
+/// Lines in the order of hosts, and those of a host in the order in which they arrived. In the order of the targets, the lines of the first host that has
 /// not ended are written as they arrive; all else is kept until it is that host's turn.
 pub struct Ordered<'a> {
     stream: Stream<'a>,
     kept: Gathered,
+    /// The order of what is kept.
+    arrivals: Arrivals,
     ended: Vec<bool>,
     /// The host whose turn it is, in the order of the targets.
     head: HostIndex,
@@ -32,6 +38,7 @@ impl<'a> Ordered<'a> {
         Self {
             stream: Stream::new(hosts, options.label),
             kept,
+            arrivals: Arrivals::new(),
             ended: vec![false; hosts.len()],
             head: 0,
             is_head_kept: true,
@@ -66,13 +73,29 @@ impl<'a> Ordered<'a> {
         self.stream.finish(host, screen)
     }
 
-    /// Writes what is kept of a host; more may follow. The order of its two streams is not kept.
+    /// Writes what is kept of a host; more may follow.
     fn write_kept(&mut self, host: HostIndex, screen: &mut Screen<'_>) -> io::Result<()> {
-        let Self { kept, stream: written, .. } = self;
-        [StdStream::Stdout, StdStream::Stderr].into_iter().try_for_each(|stream| {
-            let at = kept.position(host, stream);
-            kept.pieces(at, &mut |bytes| written.output(host, stream, bytes, screen))
-        })
+        let Self { kept, arrivals, stream: written, .. } = self;
+        let [mut out, mut err] =
+            [StdStream::Stdout, StdStream::Stderr].map(|stream| kept.content(host, stream));
+        let mut bytes = vec![0; PIECE];
+        let mut write = |stream, len: u64| {
+            let content = match stream {
+                StdStream::Stdout => &mut out,
+                StdStream::Stderr => &mut err,
+            };
+            let mut run = content.take(len);
+            loop {
+                match run.read(&mut bytes)? {
+                    0 => return Ok(()),
+                    read => written.output(host, stream, &bytes[..read], screen)?,
+                }
+            }
+        };
+        arrivals.runs(host, &mut write)?;
+        // Nothing is known of the order of what was gathered before.
+        write(StdStream::Stdout, u64::MAX)?;
+        write(StdStream::Stderr, u64::MAX)
     }
 
     /// Writes what is left when the run is over.
@@ -104,7 +127,10 @@ impl Report for Ordered<'_> {
             News::Output { host, stream, bytes } if self.is_head(host) => {
                 self.stream.output(host, stream, bytes, screen)
             }
-            News::Output { host, stream, bytes } => self.kept.output(host, stream, bytes),
+            News::Output { host, stream, bytes } => {
+                self.arrivals.note(host, stream, bytes.len())?;
+                self.kept.output(host, stream, bytes)
+            }
             News::Ended { host, .. } => self.end(host, screen),
             News::Finished => self.rest(screen),
             _ => Ok(()),

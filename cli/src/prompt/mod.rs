@@ -32,7 +32,7 @@ use self::words::{Change, Line};
 use crate::args::{Confirm, OutputArgs, Secrets, TaskArgs};
 use crate::commands::run::select_from;
 use crate::confirm;
-use crate::history::{self, Record};
+use crate::history::{self, Record, Which};
 use crate::output::{Hosts, Output};
 use crate::plan::{Gate, Plan, Texts, preview};
 use crate::run::{self, EventLoop, OF_PROMPT, RunError, Runner};
@@ -169,6 +169,12 @@ impl Prompt<'_> {
         }
         self.sources.groups.put(words::SOURCE, self.choice.groups(self.last.as_ref()));
         let selection = self.sources.set(&words::with_ends(set))?;
+        let knows = |which| self.last.as_ref().is_none_or(|last| last.knows(which));
+        if words::names_end(set, Which::Diff) && !knows(Which::Diff) {
+            return Err(
+                "the last command's output was not compared: = folds the output of the next one".into()
+            );
+        }
         selection.notices.iter().for_each(|notice| note(notice));
         let new = self.choice.unknown(&selection.targets);
         if change != Change::Remove && !new.is_empty() {
@@ -252,6 +258,7 @@ impl Prompt<'_> {
         self.last = Some(record);
         self.code = ended.code.value(plan.rule);
         // ^C has cancelled the command, and the prompt goes on.
+        let record = record.with_differing(ended.differing.as_deref());
         let is_over = ended.code.signal().is_some_and(|signal| signal != SIGINT);
         Ok(if is_over { Flow::Break(self.code) } else { Flow::Continue(()) })
     }

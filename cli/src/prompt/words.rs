@@ -36,7 +36,8 @@ COMMAND     run it on the chosen hosts; a blank in front keeps it out of the his
 @SET        choose these hosts, as -w SET does (a group is @@GROUP)
 +SET -SET   add hosts to the chosen ones, remove hosts
             In a SET, these are hosts of the last command: failed, ok, timeout,
-            unreachable, not-started; all is what the prompt was opened with:
+            unreachable, not-started, diff (other output than most,
+            if it was folded); all is what the prompt was opened with:
             @failed, @all!web3, -ok
 = [FLAGS]   fold output or not (-b), or the flags of output from now on: = -bL
 !COMMAND    run it on this machine
@@ -75,13 +76,21 @@ pub fn ends() -> impl Iterator<Item = (Which, String)> {
     Which::value_variants().iter().filter_map(name)
 }
 
+/// Whether a set names the hosts that ended like this.
+pub fn names_end(set: &str, which: Which) -> bool {
+    let name = which.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
+    set.split(BETWEEN).any(|part| part.strip_prefix('@').unwrap_or(part) == name)
+}
+
+/// What is between the terms of a set.
+const BETWEEN: [char; 6] = [',', '!', '&', '^', '(', ')'];
+
 /// A set in which names of ends are groups of [`SOURCE`]: `@failed!web3` and `failed!web3` become
 /// `@prompt:failed!web3`.
 pub fn with_ends(set: &str) -> String {
     let mut out = String::with_capacity(set.len());
-    let is_between = |c: char| ",!&^()".contains(c);
-    for part in set.split_inclusive(is_between) {
-        let name = part.trim_end_matches(is_between);
+    for part in set.split_inclusive(BETWEEN) {
+        let name = part.trim_end_matches(BETWEEN);
         let plain = name.strip_prefix('@').unwrap_or(name);
         if ends().any(|(_, end)| end == plain) {
             out.push_str(&format!("@{SOURCE}:{plain}{}", &part[name.len()..]));
@@ -139,6 +148,13 @@ mod tests {
         ] {
             assert_eq!(with_ends(set), meaning, "{set}");
         }
+    }
+
+    #[test]
+    fn an_end_is_named_as_a_whole_term() {
+        let names_diff = |set| names_end(set, Which::Diff);
+        assert!(names_diff("diff") && names_diff("@diff") && names_diff("all!(web1,diff)"));
+        assert!(!names_diff("diff1") && !names_diff("@rack:diff") && !names_diff("failed"));
     }
 
     #[test]

@@ -32,6 +32,8 @@ pub struct Ended {
     pub code: ExitCode,
     /// How the command of each host has ended, in the order of the targets.
     pub labels: Vec<Label>,
+    /// The hosts that have printed something else than most, if output was compared.
+    pub differing: Option<Vec<HostIndex>>,
 }
 
 /// A run in progress.
@@ -141,7 +143,8 @@ impl<'a> Runner<'a> {
             State::Ended(label) => label,
             State::Waiting | State::Running => Label::Cancelled,
         };
-        Ok(Ended { code: self.code, labels: self.tasks.iter().map(label).collect() })
+        let labels = self.tasks.iter().map(label).collect();
+        Ok(Ended { code: self.code, labels, differing: self.output.differing() })
     }
 
     fn timeout(&self) -> Option<Duration> {

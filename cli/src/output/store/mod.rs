@@ -22,6 +22,7 @@ mod segments;
 use std::collections::HashMap;
 use std::io;
 
+pub use self::content::Content;
 use self::segments::{Pool, Segments};
 
 /// So much output is kept in memory; the rest is in a file.

@@ -106,6 +106,61 @@ fn the_first_host_is_not_held_back() {
     assert_eq!(stage.out.text(), "b: and then\n");
 }
 
+#[test]
+fn the_order_of_a_hosts_streams_is_kept() {
+    let stage = Stage::terminal(&["a", "b"], false);
+    let mut view = crate::output::ordered::Ordered::new(&stage.hosts, &options(Form::Ordered));
+    let pieces = [(1, "err:1\n"), (1, "out:2\nth"), (1, "err:3\n"), (1, "out:ree\n"), (1, "out:4\n")];
+    stage.play(&mut view, &pieces);
+    stage.end(&mut view, 0, &exited(0));
+    // Both are one screen.
+    stage.play(&mut view, &[(1, "err:5\n")]);
+    let shown = |written: Vec<u8>| String::from_utf8(written).unwrap();
+    let (out, err) = (shown(stage.out.take()), shown(stage.err.take()));
+    assert_eq!((&*out, &*err), ("b: 2\nb: three\nb: 4\n", "b: 1\nb: 3\nb: 5\n"));
+}
+
+#[test]
+fn hosts_that_differ_are_known_after_live_output_was_dropped() {
+    let stage = Stage::terminal(&["a", "b", "other", "less", "more"], false);
+    let mut view = crate::output::live::Live::new(&stage.hosts, &options(Form::Live));
+    let all = [0, 1, 2, 3, 4];
+    let first = |host| if host == 2 { "out:other\n" } else { "out:same\n" };
+    stage.play(&mut view, &all.map(|host| (host, first(host))));
+    // More than the store keeps of what was written.
+    let line = format!("out:{}\n", "x".repeat(512 * 1024));
+    for _ in 0..40 {
+        stage.play(&mut view, &all.map(|host| (host, line.as_str())));
+    }
+    stage.end(&mut view, 3, &exited(0));
+    for _ in 0..40 {
+        stage.play(&mut view, &[0, 1, 2, 4].map(|host| (host, line.as_str())));
+    }
+    stage.play(&mut view, &[(4, "out:more\n")]);
+    [0, 1, 2, 4].into_iter().for_each(|host| stage.end(&mut view, host, &exited(0)));
+    stage.finish(&mut view);
+    assert_eq!(view.differing(), Some(vec![2, 3, 4]));
+}
+
+#[test]
+fn views_that_fold_know_which_hosts_differ() {
+    let differing = |form: Options| {
+        let hosts = hosts(&FIVE);
+        let (out, err) = (Written::default(), Written::default());
+        let mut output = run(&hosts, &form, screen(&out, &err, false, false));
+        play_groups(&mut output);
+        output.report(News::Finished, at(9)).unwrap();
+        output.differing()
+    };
+    // w4 has printed nothing, w5 something else; w2 has failed with the same output.
+    assert_eq!(differing(options(FOLDED)), Some(vec![3, 4]));
+    assert_eq!(differing(Options { diff: true, ..options(FOLDED) }), Some(vec![3, 4]));
+    assert_eq!(differing(options(Form::Live)), Some(vec![3, 4]));
+    // Of the two that agree, one has written to standard error.
+    assert_eq!(differing(options(Form::Folded { stderr: true })).map(|hosts| hosts.len()), Some(3));
+    assert_eq!(differing(options(Form::Stream)), None);
+}
+
 /// Five hosts: two agree, one differs, one agrees but fails, one prints nothing.
 fn play_groups(output: &mut Output<'_>) {
     say(output, &[(4, "out:x\n"), (0, "out:sa"), (2, "out:same"), (0, "err:warn\n"), (0, "out:me\n")]);

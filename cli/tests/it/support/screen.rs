@@ -7,6 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use tempfile::NamedTempFile;
+
 use super::Program;
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -16,6 +18,8 @@ pub struct Terminal {
     child: Child,
     keys: ChildStdin,
     parser: Arc<Mutex<vt100::Parser>>,
+    /// A file with the path of its device.
+    device: NamedTempFile,
 }
 
 impl Terminal {
@@ -28,7 +32,12 @@ impl Terminal {
     pub fn of(program: Command, columns: u16, rows: u16) -> Self {
         let words = [program.get_program()].into_iter().chain(program.get_args());
         let words: Vec<String> = words.map(|word| quoted(&word.to_string_lossy())).collect();
-        let line = format!("stty cols {columns} rows {rows}; {}; echo \"[exit $?]\"", words.join(" "));
+        let device = NamedTempFile::new().expect("a file");
+        let line = format!(
+            "tty >{}; stty cols {columns} rows {rows}; {}; echo \"[exit $?]\"",
+            device.path().display(),
+            words.join(" ")
+        );
         let mut script = Command::new("script");
         script.args(["--quiet", "--return", "--command", &line, "/dev/null"]);
         for (name, value) in program.get_envs() {
@@ -36,6 +45,9 @@ impl Terminal {
                 Some(value) => script.env(name, value),
                 None => script.env_remove(name),
             };
+        }
+        if let Some(folder) = program.get_current_dir() {
+            script.current_dir(folder);
         }
         script.env("TERM", "xterm").env("SHELL", "/bin/bash");
         script.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
@@ -51,7 +63,19 @@ impl Terminal {
                 shown.lock().unwrap_or_else(PoisonError::into_inner).process(&bytes[..read]);
             }
         });
-        Self { child, keys, parser }
+        Self { child, keys, parser, device }
+    }
+
+    /// Gives the terminal so many columns. As on xterm, lines that are longer are cut.
+    pub fn resize(&self, columns: u16) {
+        let mut parser = self.parser();
+        let (rows, _) = parser.screen().size();
+        parser.screen_mut().set_size(rows, NonZeroU16::new(columns).expect("a size"));
+        drop(parser);
+        let device = std::fs::read_to_string(self.device.path()).expect("the device");
+        let device = std::fs::File::open(device.trim_end()).expect("the device");
+        let status = Command::new("stty").args(["cols", &columns.to_string()]).stdin(device).status();
+        assert!(status.is_ok_and(|status| status.success()));
     }
 
     /// Types these keys: `\x03` is ^C.
