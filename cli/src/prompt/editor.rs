@@ -10,6 +10,7 @@ use rustyline::history::FileHistory;
 use rustyline::{Config, Editor as LineEditor};
 use sshoal::fleet::FleetWaker;
 
+use super::terminal;
 use crate::history;
 
 /// How many lines the history has.
@@ -37,6 +38,7 @@ impl Editor {
         let (prompts, asked) = channel::<String>();
         let (answers, typed) = channel();
         thread::spawn(move || {
+            terminal::take_resizes();
             let file = history::of_prompts().inspect_err(|error| log::warn!("no history: {error}")).ok();
             for prompt in asked {
                 let answer = match read(&prompt, file.as_deref()) {

@@ -45,6 +45,8 @@ pub fn run(args: &TaskArgs) -> Result<u8, Box<dyn Error>> {
                     -w SET FILE. (Without a command, commands are typed at a prompt, which needs a terminal.)"
             .into());
     }
+    // Before there are other threads.
+    terminal::hold_resizes();
     let config = args.connection.ssh_config()?;
     let sources = Sources::load(&args.targets, Places::current(), Some(&config))?;
     let targets = select_from(Some(&sources), &args.targets, args.last)?.targets;
@@ -167,14 +169,14 @@ impl Prompt<'_> {
         if set.contains(char::is_whitespace) {
             return Err("a set has no blanks here: choose the hosts, and then type the command".into());
         }
-        self.sources.groups.put(words::SOURCE, self.choice.groups(self.last.as_ref()));
-        let selection = self.sources.set(&words::with_ends(set))?;
         let knows = |which| self.last.as_ref().is_none_or(|last| last.knows(which));
         if words::names_end(set, Which::Diff) && !knows(Which::Diff) {
             return Err(
                 "the last command's output was not compared: = folds the output of the next one".into()
             );
         }
+        self.sources.groups.put(words::SOURCE, self.choice.groups(self.last.as_ref()));
+        let selection = self.sources.set(&words::with_ends(set))?;
         selection.notices.iter().for_each(|notice| note(notice));
         let new = self.choice.unknown(&selection.targets);
         if change != Change::Remove && !new.is_empty() {
@@ -209,6 +211,8 @@ impl Prompt<'_> {
         let (sender, ended) = channel();
         let waker = self.event_loop.fleet.waker();
         thread::spawn(move || {
+            // The command may be an editor.
+            terminal::take_resizes();
             // Nobody waits if a signal has ended the prompt.
             if sender.send(shell.status()).is_ok() {
                 let _ = waker.wake();
@@ -254,11 +258,11 @@ impl Prompt<'_> {
         self.terminal.echo(true);
         let ended = ended?;
         let record = Record::new(began, command.to_owned(), &targets, &ended.labels);
+        let record = record.with_differing(ended.differing.as_deref());
         history::save(&record);
         self.last = Some(record);
         self.code = ended.code.value(plan.rule);
         // ^C has cancelled the command, and the prompt goes on.
-        let record = record.with_differing(ended.differing.as_deref());
         let is_over = ended.code.signal().is_some_and(|signal| signal != SIGINT);
         Ok(if is_over { Flow::Break(self.code) } else { Flow::Continue(()) })
     }

@@ -2,7 +2,22 @@
 
 use std::io;
 
+use nix::sys::signal::{SigSet, Signal};
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
+
+/// Keeps SIGWINCH away from this thread and those that it starts. The kernel tells any thread that
+/// may be told of a new size of the terminal, but only the one that reads keys draws its line again.
+pub fn hold_resizes() {
+    if let Err(error) = SigSet::from(Signal::SIGWINCH).thread_block() {
+        log::info!("a line that is typed does not follow the size of the terminal: {error}");
+    }
+}
+
+/// Lets SIGWINCH reach this thread, and processes that it starts.
+pub fn take_resizes() {
+    // It fails for no signal that exists.
+    let _ = SigSet::from(Signal::SIGWINCH).thread_unblock();
+}
 
 /// The terminal on standard input. It gets its modes back when this is dropped: a signal may end
 /// the prompt while a line is edited.

@@ -196,6 +196,49 @@ fn a_narrow_terminal_is_enough() {
 }
 
 #[test]
+fn a_line_that_is_typed_follows_a_resize() {
+    let site = Site::start();
+    let mut terminal = opened(&site, "web[1-2]");
+    terminal.await_end("\n2 hosts>");
+    let mut line = format!("echo {}", "0123456789".repeat(6));
+    terminal.press(&line);
+    terminal.await_end(&format!("\n2 hosts> {line}"));
+    // All that is typed is behind the only prompt.
+    let shows = |terminal: &Terminal, line: &str| {
+        terminal.await_screen("the line", |screen| {
+            screen.replace('\n', "").split_once("2 hosts> ").is_some_and(|(_, typed)| typed == line)
+        });
+    };
+    terminal.resize(40);
+    shows(&terminal, &line);
+    for (columns, more) in [(40, " | tr"), (60, " -d"), (100, " 0-8")] {
+        terminal.resize(columns);
+        terminal.press(more);
+        line.push_str(more);
+        shows(&terminal, &line);
+    }
+    terminal.press("\r");
+    terminal.await_text("web1: 999999\n");
+    terminal.await_text("web2: 999999\n");
+    terminal.await_end("\n2 hosts>");
+}
+
+#[test]
+fn hosts_that_differ_are_chosen_after_a_folded_command() {
+    let site = Site::start();
+    let mut terminal = opened(&site, "web[1-3]");
+    let command = "case $SSH_CONNECTION in *127.0.2.3*) echo other;; *) echo same;; esac";
+    type_line(&mut terminal, command, "3 hosts: 3 ok, 0 failed");
+    type_line(&mut terminal, "@diff", "sshoal: the last command's output was not compared: = folds");
+    terminal.await_end("\n3 hosts>");
+    type_line(&mut terminal, "=", "sshoal: output is folded");
+    terminal.press(&format!("{command}\r"));
+    terminal.await_text("web[1,3] (2)");
+    terminal.await_end("\n3 hosts>");
+    type_line(&mut terminal, "@diff", "sshoal: web2 (1, 1 connected)");
+}
+
+#[test]
 fn what_is_typed_is_remembered_for_the_user_alone() {
     let site = Site::start();
     let mut terminal = opened(&site, "web1");
