@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `args` | the flags, and what they mean together |
 //! | `targets` | host sets: the language, where groups are from, folding names back into sets |
+//! | `cleanup` | what is put in order if a signal ends the program before a run |
 //! | `commands` | what the first word can be: runs, scripts, `keyscan`, `last`, `demo` |
 //! | `history` | the last runs |
 //! | `confirm` | a question before a run on many hosts |
@@ -16,6 +17,7 @@
 
 mod args;
 mod commands;
+mod cleanup;
 mod confirm;
 mod end;
 mod history;

@@ -99,6 +99,9 @@ pub fn left_behind(stage: Stage) -> End {
     })
 }
 
+/// What texts of the library advise that only programs can do.
+const OF_LIBRARY: &str = ", or turn guard_passwords off";
+
 fn failure(error: &HostError, stop: Option<Stop>, in_time: bool) -> Failure {
     let label = error.label();
     let stop = stop.filter(|_| matches!(label, Label::Cancelled | Label::NotStarted));
@@ -116,7 +119,7 @@ fn failure(error: &HostError, stop: Option<Stop>, in_time: bool) -> Failure {
         None => Failure {
             stage: error.stage(),
             label,
-            text: sanitise(&error.cause()).into_owned(),
+            text: sanitise(&error.cause().replace(OF_LIBRARY, "")).into_owned(),
             advice: advice(label).map(str::to_owned),
         },
     }
@@ -143,7 +146,8 @@ fn advice(label: Label) -> Option<&'static str> {
         }
         Label::HostKeyRevoked => "The key was revoked: the host may be an impostor.",
         Label::Auth => {
-            "Check the user (-l) and the key (-i, or ssh-add); `ssh -v HOST` shows what the server accepts."
+            "Check the user (-l), and the key (-i, or ssh-add) or the password; `ssh -v HOST` shows what the server \
+             accepts."
         }
         Label::AuthTimeout => "The server, or the ssh-agent, took too long to log in; -t sets the limit.",
         Label::HandshakeTimeout | Label::ExecTimeout => "The server took too long; -t sets the limit.",

@@ -11,6 +11,7 @@ use sshoal::{Budget, Fleet};
 use super::keys::Keys;
 use super::runner::RunError;
 use super::signals::Signals;
+use crate::cleanup;
 
 const FLEET: Token = Token(0);
 const SIGNALS: Token = Token(1);
@@ -32,6 +33,7 @@ impl EventLoop {
         let descriptor = fleet.as_fd().as_raw_fd();
         poll.registry().register(&mut SourceFd(&descriptor), FLEET, Interest::READABLE)?;
         let signals = Signals::register(poll.registry(), SIGNALS, signals)?;
+        cleanup::hand_over();
         let keys = Keys::register(poll.registry(), KEYS)?;
         Ok(Self { fleet, poll, events: Events::with_capacity(8), signals, keys })
     }

@@ -30,7 +30,7 @@ mod silence;
 
 pub use code::{Rule, STOPPED, USAGE, code_of_signal};
 pub use event_loop::EventLoop;
-pub use interrupts::OF_PROMPT;
+pub use interrupts::{OF_PROMPT, to_handle};
 pub use runner::{Ended, RunError, Runner};
 
 use sshoal::Fleet;

@@ -25,7 +25,7 @@ pub use fold::{Folded, fold, fold_labels};
 pub use language::positions;
 pub use places::Places;
 pub use regroup::regroup;
-pub use select::{Selection, Sources, Target};
+pub use select::{NO_HOSTS, Selection, Sources, Target};
 
 #[cfg(test)]
 mod tests;

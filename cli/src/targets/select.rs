@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use regex_lite::Regex;
 use sshoal::HostSpec;
@@ -38,6 +39,9 @@ pub struct Selection {
     pub used_stdin: bool,
 }
 
+/// Nothing says which hosts are meant.
+pub const NO_HOSTS: &str = "no hosts: name them with -w SET, -g GROUP, -a or --hostfile FILE";
+
 /// Hosts from more than this many bytes are a mistake.
 const FILE_MAX: u64 = 64 << 20;
 
@@ -53,9 +57,29 @@ pub struct Sources {
 impl Sources {
     /// Reads the configuration of groups, and the inventory. Runs no command of a group yet.
     pub fn load(args: &TargetArgs, places: Places, ssh_config: Option<&SshConfig>) -> Result<Self, Error> {
+        Self::load_until(args, places, ssh_config, None)
+    }
+
+    /// Like [`load`](Self::load), where all commands together may take so long.
+    pub fn load_within(
+        args: &TargetArgs,
+        places: Places,
+        ssh_config: Option<&SshConfig>,
+        time_max: Duration,
+    ) -> Result<Self, Error> {
+        Self::load_until(args, places, ssh_config, Instant::now().checked_add(time_max))
+    }
+
+    fn load_until(
+        args: &TargetArgs,
+        places: Places,
+        ssh_config: Option<&SshConfig>,
+        until: Option<Instant>,
+    ) -> Result<Self, Error> {
         let mut groups = Groups::load(&places.groups_conf, &places.dsh)?;
+        groups.stop_at(until);
         let inventory = match &args.inventory {
-            Some(path) => Inventory::load(path)?,
+            Some(path) => Inventory::load(path, until)?,
             None => Inventory::default(),
         };
         if args.inventory.is_some() {
@@ -80,7 +104,7 @@ impl Sources {
     pub fn select(&self, args: &TargetArgs) -> Result<Selection, Error> {
         let wcoll = self.places.wcoll.as_deref().filter(|_| !args.selects());
         if !args.selects() && wcoll.is_none() {
-            return Err(Error::new("no hosts: name them with -w SET, -g GROUP, -a or --hostfile FILE"));
+            return Err(Error::new(NO_HOSTS));
         }
         let mut selecting = Selecting::new(self);
         if args.all {
@@ -116,6 +140,23 @@ impl Sources {
         let mut selecting = Selecting::new(self);
         selecting.include(text, Style::Argument)?;
         selecting.finish()
+    }
+
+    /// The names of the sources of groups.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.groups.source_names()
+    }
+
+    /// The groups of a source, or of the default one; none if it cannot tell.
+    pub fn group_names(&self, source: Option<&str>) -> Vec<String> {
+        let source = source.map(str::to_owned).or_else(|| self.groups.default_source().ok());
+        source.and_then(|source| self.groups.names(&source).ok()).unwrap_or_default()
+    }
+
+    /// All hosts of the default source of groups; none if it cannot tell.
+    pub fn all_hosts(&self) -> Vec<String> {
+        let hosts = Evaluator::new(self).all(None);
+        hosts.map_or_else(|_| Vec::new(), |hosts| hosts.names().into_iter().map(str::to_owned).collect())
     }
 
     fn target(&self, name: &str) -> Result<Target, Error> {

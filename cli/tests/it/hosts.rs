@@ -2,12 +2,15 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use super::support::{Done, Program};
+use super::support::{Done, Program, Site, eventually};
 
 /// A home with a configuration of groups.
 struct Home(TempDir);
@@ -115,6 +118,20 @@ fn it_prints_what_nodeset_prints() {
 }
 
 #[test]
+fn groups_are_listed() {
+    let home = Home::new();
+    assert_eq!(home.hosts(&["-l"], "").out, "@all\n@odd\n@even\n@rack1\n@rack2\n@mixed\n");
+    assert_eq!(home.hosts(&["-l", "-s", "state"], "").out, "@idle\n@down\n");
+    let all = home.hosts(&["-L"], "");
+    assert!(all.out.starts_with("@local:all\n") && all.out.contains("\n@state:down\n"), "{all:?}");
+    // A source that cannot tell does not hide the others.
+    home.write("groups.conf", "[Main]\ndefault: x\n[mute]\nmap: true\n[x]\nmap: true\nlist: echo a\n");
+    let done = home.hosts(&["-L"], "");
+    assert_eq!((done.out.as_str(), done.code), ("@x:a\n", Some(2)), "{done:?}");
+    assert!(done.err.contains("source mute cannot list its groups: it has no \"list\""), "{done:?}");
+}
+
+#[test]
 fn standard_input_is_a_list_of_hosts() {
     let home = Home::new();
     let input = "n1 n2 # comment\n\nn3,n5\n@rack2!n6\n";
@@ -153,7 +170,7 @@ fn ansible_is_asked_for_its_inventory() {
     home.write("inventory", "");
     home.write(
         "ansible-inventory",
-        "#!/bin/sh\n[ \"$1 $2\" = '--list -i' ] && [ -e \"$3\" ] || exit 3\n\
+        "#!/bin/sh\n[ \"$1 $2\" = '--list -i' ] && [ -e \"$3\" ] && $ANSIBLE_INVENTORY_UNPARSED_FAILED || exit 3\n\
          echo '{\"_meta\":{\"hostvars\":{\"t\":{\"ansible_host\":\"{{x}}\"}}},\"web\":{\"hosts\":[\"web2\",\"web1\"]},\
          \"all\":{\"children\":[\"web\",\"odd\"]},\"odd\":{\"hosts\":[\"t\"]}}'\n",
     );
@@ -171,4 +188,92 @@ fn ansible_is_asked_for_its_inventory() {
     assert!(done.err.contains("--inventory /none: No such file or directory"), "{done:?}");
     let done = hosts(&inventory, "@web", "/nowhere");
     assert!(done.err.contains("ansible-inventory --list: cannot run a command (No such file"), "{done:?}");
+}
+
+/// Writes a program with the name `ansible-inventory`, and returns a `PATH` with it.
+fn write_ansible(home: &Home, script: &str) -> String {
+    home.write("ansible-inventory", &format!("#!/bin/sh\n{script}\n"));
+    fs::set_permissions(home.path("ansible-inventory"), fs::Permissions::from_mode(0o755)).unwrap();
+    format!("{}:{}", home.0.path().display(), std::env::var("PATH").unwrap())
+}
+
+#[test]
+fn what_is_wrong_with_an_inventory_is_told() {
+    let home = Home::new();
+    home.write("inventory", "");
+    let inventory = home.path("inventory").display().to_string();
+    for (script, text) in [
+        ("echo 'no such plugin' >&2; exit 4", "ansible-inventory --list: a command failed (exit status: 4)"),
+        (
+            "echo garbage",
+            "ansible-inventory --list printed no object of JSON (expected value at line 1 column 1)",
+        ),
+        ("echo '[]'", "ansible-inventory --list printed no object of JSON"),
+        ("true", "ansible-inventory --list printed no object of JSON (EOF"),
+        ("printf '\\377'", "something that is not UTF-8"),
+        ("kill -9 $$", "ansible-inventory --list: a command failed (signal: 9"),
+    ] {
+        let path = write_ansible(&home, script);
+        let done = home.program().env("PATH", &path).args(["hosts", "--inventory", &inventory, "@web"]).run();
+        assert_eq!((done.code, done.out.as_str()), (Some(2), ""), "{script}: {done:?}");
+        assert!(done.err.contains(&format!("--inventory {inventory}: ")), "{script}: {done:?}");
+        assert!(done.err.contains(text), "{script}: {done:?}");
+    }
+    // What the program says itself is shown.
+    let path = write_ansible(&home, "echo 'no such plugin' >&2; exit 4");
+    let done = home.program().env("PATH", &path).args(["hosts", "--inventory", &inventory, "@web"]).run();
+    assert!(done.err.contains("no such plugin"), "{done:?}");
+    let done = home.program().env("PATH", "/nowhere").args(["hosts", "--inventory", &inventory, "a"]).run();
+    assert!(done.err.contains("is ansible-inventory installed?"), "{done:?}");
+}
+
+#[test]
+fn an_interrupt_ends_commands_that_know_groups_with_all_that_they_have_started() {
+    let home = Home::new();
+    let path = write_ansible(&home, "(sleep 61.75; echo) | cat");
+    home.write("inventory", "");
+    home.write("groups.conf", "[slow]\nmap: (sleep 61.75; echo) | cat\n");
+    let is_asleep = || {
+        let processes = fs::read_dir("/proc").unwrap().filter_map(|entry| Some(entry.ok()?.path()));
+        let mut lines = processes.filter_map(|path| fs::read(path.join("cmdline")).ok());
+        lines.any(|line| line == b"sleep\x0061.75\0")
+    };
+    let inventory = home.path("inventory").display().to_string();
+    for words in
+        [&["hosts", "@slow:x"][..], &["hosts", "--inventory", &inventory, "a"], &["-w", "@slow:x", "true"]]
+    {
+        let mut program = home.program().env("PATH", &path).args(words.iter().copied()).command();
+        let mut child = program.stderr(Stdio::null()).spawn().unwrap();
+        eventually(Duration::from_secs(20), "the command", || is_asleep().then_some(()));
+        kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+        assert_eq!(child.wait().unwrap().signal(), Some(Signal::INT.as_raw()), "{words:?}");
+        eventually(Duration::from_secs(20), "its end", || (!is_asleep()).then_some(()));
+    }
+}
+
+#[test]
+fn an_inventory_says_how_hosts_are_reached() {
+    let site = Site::start();
+    let home = Home::new();
+    home.write("inventory", "");
+    let (port, user) = (site.sshd.port(), site.sshd.user());
+    let path = write_ansible(
+        &home,
+        &format!(
+            "echo '{{\"_meta\":{{\"hostvars\":{{\"front\":{{\"ansible_host\":\"127.0.2.2\",\"ansible_port\":{port},\
+             \"ansible_user\":\"{user}\"}}}}}},\"web\":{{\"hosts\":[\"front\"]}}}}'"
+        ),
+    );
+    // ssh_config alone would lead nowhere.
+    let config = fs::read_to_string(site.config()).unwrap();
+    let config =
+        config.replace(&format!("Port {port}"), "Port 1").replace(&format!("User {user}"), "User nobody");
+    let config = site.file("elsewhere", config);
+    let inventory = home.path("inventory").display().to_string();
+    let command = "echo $USER $SSH_CONNECTION";
+    let args = ["-F", &config, "--inventory", &inventory, "-w", "@web", command];
+    let done = home.program().env("PATH", &path).args(args).run();
+    assert_eq!(done.code, Some(0), "{done:?}");
+    let ends = format!(" 127.0.2.2 {port}\n");
+    assert!(done.out.starts_with(&format!("front: {user} ")) && done.out.ends_with(&ends), "{done:?}");
 }

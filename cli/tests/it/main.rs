@@ -19,6 +19,7 @@ mod prompt;
 mod runs;
 mod safety;
 mod signals;
+mod secrets;
 mod support;
 mod terminal;
 mod texts;

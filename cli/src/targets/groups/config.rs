@@ -129,6 +129,7 @@ fn add_sources(ini: &Ini, folder: &Path, groups: &mut Groups) -> Result<(), Erro
                 cache_time: cache_time(ini.get(section, "cache_time"))
                     .map_err(|error| error.within(format!("source {name}")))?,
                 time_max: TIME_MAX,
+                until: None,
                 answers: RefCell::new(HashMap::new()),
             };
             if upcalls.map.is_none() && upcalls.mapall.is_none() {

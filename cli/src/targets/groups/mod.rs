@@ -7,6 +7,7 @@ mod upcall;
 
 use std::fs;
 use std::path::PathBuf;
+use std::time::Instant;
 
 use indexmap::IndexMap;
 
@@ -81,6 +82,19 @@ impl Groups {
         }
         self.sources.insert(name, source);
         Ok(())
+    }
+
+    /// Lets no command of a source run beyond this time.
+    pub fn stop_at(&mut self, until: Option<Instant>) {
+        for source in self.sources.values_mut() {
+            if let Source::Upcalls(upcalls) = source {
+                upcalls.until = until;
+            }
+        }
+    }
+
+    pub fn source_names(&self) -> impl Iterator<Item = &str> {
+        self.sources.keys().map(String::as_str)
     }
 
     fn source(&self, name: &str) -> Result<&Source, Error> {

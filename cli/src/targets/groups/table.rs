@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use indexmap::IndexMap;
 use serde::Deserialize;
@@ -64,7 +64,7 @@ pub struct Inventory {
 
 impl Inventory {
     /// Asks `ansible-inventory`: it knows all formats and plugins.
-    pub fn load(path: &Path) -> Result<Self, Error> {
+    pub fn load(path: &Path, until: Option<Instant>) -> Result<Self, Error> {
         let flag = format!("--inventory {}", shown(&path.to_string_lossy()));
         // Ansible only warns. A list of hosts has a comma, and is no path.
         if !path.to_string_lossy().contains(',') {
@@ -72,13 +72,17 @@ impl Inventory {
         }
         let mut program = Command::new("ansible-inventory");
         program.arg("--list").arg("-i").arg(path);
-        let text = upcall::run(program, INVENTORY_TIME_MAX)
+        // Otherwise, an inventory with a fault has no hosts, and Ansible only warns.
+        program.env("ANSIBLE_INVENTORY_UNPARSED_FAILED", "true");
+        let text = upcall::run(program, upcall::within(INVENTORY_TIME_MAX, until))
             .map_err(|error| error.within(format!("{flag}: ansible-inventory --list")))?;
-        Self::parse(&text).map_err(|error| error.within("ansible-inventory --list"))
+        Self::parse(&text).map_err(|error| error.within(flag))
     }
 
     pub fn parse(text: &str) -> Result<Self, Error> {
-        let value: Map<String, Value> = serde_json::from_str(text).map_err(Error::new)?;
+        let value: Map<String, Value> = serde_json::from_str(text).map_err(|error| {
+            Error::new(format!("ansible-inventory --list printed no object of JSON ({error})"))
+        })?;
         let mut groups = IndexMap::new();
         for (name, group) in value.iter().filter(|(name, _)| *name != "_meta") {
             let mut hosts = Vec::new();
@@ -119,18 +123,27 @@ fn collect<'a>(
 
 fn host_variables(variables: &Map<String, Value>) -> HostVariables {
     let mut host = HostVariables::default();
-    for (name, value) in variables {
+    // As in Ansible, the old names have precedence.
+    let names = [
+        "ansible_host",
+        "ansible_ssh_host",
+        "ansible_user",
+        "ansible_ssh_user",
+        "ansible_port",
+        "ansible_ssh_port",
+    ];
+    for name in names {
+        let Some(value) = variables.get(name) else { continue };
         let text = match value {
             Value::String(text) => text.clone(),
             value => value.to_string(),
         };
         // Only Ansible knows what a template stands for.
         let known = (!text.contains("{{")).then_some(&text);
-        let (known, name) = match name.as_str() {
-            "ansible_host" => (set(&mut host.address, known.cloned()), "ansible_host"),
-            "ansible_user" => (set(&mut host.user, known.cloned()), "ansible_user"),
-            "ansible_port" => (set(&mut host.port, text.parse().ok()), "ansible_port"),
-            _ => continue,
+        let known = match name {
+            "ansible_host" | "ansible_ssh_host" => set(&mut host.address, known.cloned()),
+            "ansible_user" | "ansible_ssh_user" => set(&mut host.user, known.cloned()),
+            _ => set(&mut host.port, text.parse().ok()),
         };
         if !known {
             host.unknown = Some(name);

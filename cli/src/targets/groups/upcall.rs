@@ -2,12 +2,17 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
+use indexmap::IndexSet;
+use rustix::process::{Pid, Signal, kill_process_group};
+
+use crate::cleanup::{self, Interrupt};
 use crate::targets::error::{Error, shown};
 
 /// How long a command may take.
@@ -37,6 +42,8 @@ pub struct Upcalls {
     pub cache_time: Duration,
     /// How long a command may take.
     pub time_max: Duration,
+    /// When all commands have to have ended, if somebody waits.
+    pub until: Option<Instant>,
     pub answers: RefCell<HashMap<String, (Instant, String)>>,
 }
 
@@ -73,7 +80,11 @@ impl Upcalls {
     /// The names of all groups, if there is a command for that.
     pub fn list(&self) -> Option<Result<Vec<String>, Error>> {
         if self.mapall.is_some() {
-            return Some(self.mapped().map(|groups| groups.into_iter().map(|(name, _)| name).collect()));
+            // A group may be on several lines.
+            let names = |groups: Vec<(String, String)>| groups.into_iter().map(|(name, _)| name);
+            return Some(
+                self.mapped().map(|groups| names(groups).collect::<IndexSet<_>>().into_iter().collect()),
+            );
         }
         let answer = self.answer(self.list.as_ref()?, &[]);
         Some(answer.map(|names| names.split_whitespace().map(str::to_owned).collect()))
@@ -116,12 +127,17 @@ impl Upcalls {
         {
             return Ok(answer.clone());
         }
-        let answer = run_shell(&command, &self.folder, self.time_max)
+        let answer = run_shell(&command, &self.folder, within(self.time_max, self.until))
             .map_err(|error| error.within(format!("source {}", self.source)))?;
         let answer = answer.trim().to_owned();
         self.answers.borrow_mut().insert(command, (now + self.cache_time, answer.clone()));
         Ok(answer)
     }
+}
+
+/// A limit, or what is left of the time if that is less.
+pub fn within(time_max: Duration, until: Option<Instant>) -> Duration {
+    until.map_or(time_max, |until| until.saturating_duration_since(Instant::now()).min(time_max))
 }
 
 /// Replaces `$NAME` and `${NAME}`, and `$$` by `$`. Other variables are the shell's.
@@ -165,28 +181,75 @@ fn run_shell(command: &str, folder: &Path, time_max: Duration) -> Result<String,
     run(shell, time_max).map_err(|error| Error::new(format!("{error}: {}", shown(command))))
 }
 
-/// Runs a program without standard input, and returns what it writes to its standard output.
+/// How often it is looked whether ^C was pressed.
+const TICK: Duration = Duration::from_millis(50);
+
+/// Runs a program without standard input, and returns what it writes to its standard output. When
+/// its time is over, or on ^C, it is killed with all that it has started.
 pub fn run(mut program: Command, time_max: Duration) -> Result<String, Error> {
     let io = |error: std::io::Error| Error::new(format!("cannot run a command ({error})"));
-    let mut child = program.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().map_err(io)?;
+    // A signal waits until it is known what to kill.
+    let group: Arc<Mutex<Option<Pid>>> = Arc::default();
+    let on_signal = group.clone();
+    let _cleanup = cleanup::on_signal(move || kill(*locked(&on_signal))).map_err(io)?;
+    let mut known = locked(&group);
+    // In a process group of its own, with what it starts.
+    let child = program.stdin(Stdio::null()).stdout(Stdio::piped()).process_group(0).spawn();
+    let mut child = child.map_err(|error| match error.kind() {
+        ErrorKind::NotFound => {
+            let name = program.get_program().to_string_lossy().into_owned();
+            Error::new(format!("cannot run a command ({error}: is {} installed?)", shown(&name)))
+        }
+        _ => io(error),
+    })?;
+    *known = Some(Pid::from_child(&child));
+    drop(known);
     let Some(stdout) = child.stdout.take() else { return Err(Error::new("no pipe")) };
-    let start = Instant::now();
-    let output = read(stdout, time_max);
-    let status = output.and_then(|output| Ok((wait(&mut child, start, time_max)?, output)));
-    if status.is_err() {
-        // It may have ended by itself in the meantime.
-        let _ = child.kill();
+    let until = Limit { start: Instant::now(), time_max, interrupt: Interrupt::watch() };
+    let output = read(stdout, &until).and_then(|output| Ok((wait(&mut child, &until)?, output)));
+    if output.is_err() {
+        kill(*locked(&group));
         let _ = child.wait();
     }
-    let (status, output) = status?;
+    let (status, output) = output?;
     if !status.success() {
         return Err(Error::new(format!("a command failed ({status})")));
     }
     String::from_utf8(output).map_err(|_| Error::new("a command wrote something that is not UTF-8"))
 }
 
+/// Kills a process group, which may have ended by itself.
+fn kill(group: Option<Pid>) {
+    if let Some(group) = group {
+        let _ = kill_process_group(group, Signal::KILL);
+    }
+}
+
+fn locked(group: &Mutex<Option<Pid>>) -> MutexGuard<'_, Option<Pid>> {
+    group.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What ends a wait.
+struct Limit {
+    start: Instant,
+    time_max: Duration,
+    interrupt: Interrupt,
+}
+
+impl Limit {
+    fn check(&self) -> Result<(), Error> {
+        if self.interrupt.was_pressed() {
+            return Err(Error::new("a command was ended by ^C"));
+        }
+        if self.start.elapsed() >= self.time_max {
+            return Err(Error::new(format!("a command took longer than {:?}", self.time_max)));
+        }
+        Ok(())
+    }
+}
+
 /// Reads to the end. A thread reads, and is left behind if a process holds the pipe open for longer.
-fn read(stdout: ChildStdout, time_max: Duration) -> Result<Vec<u8>, Error> {
+fn read(stdout: ChildStdout, limit: &Limit) -> Result<Vec<u8>, Error> {
     let (sender, receiver) = mpsc::channel();
     std::thread::spawn(move || {
         let mut output = Vec::new();
@@ -194,28 +257,27 @@ fn read(stdout: ChildStdout, time_max: Duration) -> Result<Vec<u8>, Error> {
         // The receiver is gone when the time is over.
         let _ = sender.send(result.map(|_| output));
     });
-    match receiver.recv_timeout(time_max) {
-        Ok(Ok(output)) if output.len() as u64 > OUTPUT_MAX => {
-            Err(Error::new(format!("a command wrote more than {} MiB", OUTPUT_MAX >> 20)))
+    loop {
+        let left = limit.time_max.saturating_sub(limit.start.elapsed());
+        match receiver.recv_timeout(left.min(TICK)) {
+            Ok(Ok(output)) if output.len() as u64 > OUTPUT_MAX => {
+                return Err(Error::new(format!("a command wrote more than {} MiB", OUTPUT_MAX >> 20)));
+            }
+            Ok(Ok(output)) => return Ok(output),
+            Ok(Err(error)) => return Err(Error::new(format!("a command's output cannot be read ({error})"))),
+            Err(_) => limit.check()?,
         }
-        Ok(Ok(output)) => Ok(output),
-        Ok(Err(error)) => Err(Error::new(format!("a command's output cannot be read ({error})"))),
-        Err(_) => Err(too_long(time_max)),
     }
 }
 
-fn wait(child: &mut Child, start: Instant, time_max: Duration) -> Result<std::process::ExitStatus, Error> {
+fn wait(child: &mut Child, limit: &Limit) -> Result<std::process::ExitStatus, Error> {
     loop {
         match child.try_wait() {
             Ok(Some(status)) => return Ok(status),
-            Ok(None) if start.elapsed() > time_max => return Err(too_long(time_max)),
-            // It has closed its output, and is about to end.
-            Ok(None) => std::thread::sleep(Duration::from_millis(1)),
+            Ok(None) => limit.check()?,
             Err(error) => return Err(Error::new(format!("a command's end is unknown ({error})"))),
         }
+        // It has closed its output, and is about to end.
+        std::thread::sleep(Duration::from_millis(1));
     }
-}
-
-fn too_long(time_max: Duration) -> Error {
-    Error::new(format!("a command took longer than {time_max:?}"))
 }

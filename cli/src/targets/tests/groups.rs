@@ -197,14 +197,29 @@ fn commands_that_fail_are_errors() {
 #[test]
 fn commands_have_a_time_limit() {
     use super::super::groups::run_program;
-    for script in ["sleep 60", "sleep 60 & echo a", "exec >&-; sleep 60"] {
+    // With all that they have started.
+    for script in
+        ["sleep 61.25", "sleep 61.25 & echo a", "exec >&-; sleep 61.25", "(sleep 61.25; echo) | cat"]
+    {
         let mut shell = std::process::Command::new("/bin/sh");
         shell.arg("-c").arg(script);
         let start = Instant::now();
         let error = run_program(shell, Duration::from_millis(300)).unwrap_err().to_string();
         assert!(error.starts_with("a command took longer than 300ms"), "{error}");
         assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
+        // They are killed, and end soon.
+        while sleeps_for("61.25") {
+            assert!(start.elapsed() < Duration::from_secs(20), "{script} has left a process behind");
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
+}
+
+/// Whether a process of this test sleeps for so long.
+fn sleeps_for(seconds: &str) -> bool {
+    let processes = fs::read_dir("/proc").unwrap().filter_map(|entry| Some(entry.ok()?.path()));
+    let mut lines = processes.filter_map(|path| fs::read(path.join("cmdline")).ok());
+    lines.any(|line| line == format!("sleep\0{seconds}\0").as_bytes())
 }
 
 #[test]
