@@ -6,6 +6,7 @@
 //! | `targets` | host sets: the language, where groups are from, folding names back into sets |
 //! | `cleanup` | what is put in order if a signal ends the program before a run |
 //! | `commands` | what the first word can be: runs, scripts, `keyscan`, `last`, `demo` |
+//! | `completion` | what shells complete: flags, hosts, groups |
 //! | `history` | the last runs |
 //! | `confirm` | a question before a run on many hosts |
 //! | `hosts` | `sshoal hosts`: what sets stand for |
@@ -17,6 +18,8 @@
 
 mod args;
 mod commands;
+mod commands;
+mod completion;
 mod cleanup;
 mod confirm;
 mod end;
@@ -49,6 +52,7 @@ fn main() -> ExitCode {
         Invocation::Keyscan(args) => commands::keyscan::run(&args),
         Invocation::Last(args) => commands::last::run(&args),
         Invocation::Fold(args) => commands::fold::run(&args),
+        Invocation::Complete(args) => completion::run(&args),
         Invocation::Completions(shell) => commands::generate::completions(shell),
         Invocation::Manual => commands::generate::manual(),
         Invocation::Pdsh(args) => commands::pdsh::run(&args),

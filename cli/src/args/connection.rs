@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use clap::Args;
+use clap::{Args, ValueHint};
 use sshoal::ssh_config::{LocalContext, SshConfig, SshConfigError, SshDestination};
 
 use crate::targets::Target;
@@ -14,7 +14,7 @@ pub struct ConnectionArgs {
     /// Log in as this user
     ///
     /// A `user@` in a set takes precedence.
-    #[arg(short = 'l', long, value_name = "USER")]
+    #[arg(short = 'l', long, value_name = "USER", value_hint = ValueHint::Username)]
     pub user: Option<String>,
     /// Port of the servers
     ///
@@ -28,7 +28,7 @@ pub struct ConnectionArgs {
     #[arg(short = 'J', long, value_name = "HOST,...")]
     pub jump: Option<String>,
     /// Instead of ~/.ssh/config; `none` for no file
-    #[arg(short = 'F', long = "ssh-config", value_name = "FILE")]
+    #[arg(short = 'F', long = "ssh-config", value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub config: Option<OsString>,
     /// Option of ssh_config; repeatable
     #[arg(short = 'o', long = "option", value_name = "KEY=VALUE")]

@@ -16,8 +16,8 @@ mod secrets;
 use std::ffi::OsString;
 use std::path::Path;
 
+use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser};
-use clap_complete::Shell;
 
 pub use connection::ConnectionArgs;
 #[cfg(feature = "demo")]
@@ -31,6 +31,7 @@ pub use running::RunningArgs;
 pub use safety::{Confirm, MaxFail, SafetyArgs};
 pub use secrets::{SecretArgs, Secrets};
 
+use crate::completion::{CompleteArgs, Shell};
 use crate::history::Which;
 use crate::hosts::HostsArgs;
 use crate::targets::TargetArgs;
@@ -45,6 +46,7 @@ pub enum Invocation {
     Fold(Box<FoldArgs>),
     Hosts(Box<HostsArgs>),
     Completions(Shell),
+    Complete(CompleteArgs),
     Manual,
     Pdsh(Box<PdshArgs>),
     Dshbak(DshbakArgs),
@@ -60,8 +62,9 @@ pub enum Invocation {
 #[command(
     name = "sshoal",
     version,
-    override_usage = "sshoal -w SET [OPTIONS] COMMAND [ARG]...\n       sshoal script|keyscan|last|hosts|fold --help",
+    override_usage = "sshoal -w SET [OPTIONS] COMMAND [ARG]...\n       sshoal script|keyscan|last|hosts|fold|completions|manual --help",
     after_help = AFTER,
+    after_long_help = AFTER_LONG,
     arg_required_else_help = true,
     disable_help_subcommand = true,
     max_term_width = 100
@@ -84,7 +87,8 @@ pub struct TaskArgs {
     pub targets: TargetArgs,
     /// Those of the last run: all, failed, ok, timeout, ...
     ///
-    /// Or unreachable, or not-started. With -w and the like: those that are in both.
+    /// Or unreachable, not-started, or diff: whose output was not that of most hosts, if the run
+    /// folded it (-b, -B, -bL, --diff). With -w and the like: those that are in both.
     #[arg(long, value_enum, value_name = "END", num_args = 0..=1, require_equals = true,
         default_missing_value = "all", hide_possible_values = true, help_heading = "Targets")]
     pub last: Option<Which>,
@@ -101,7 +105,19 @@ pub struct TaskArgs {
 }
 
 const AFTER: &str =
-    "Exit code: 0 all ok, 1 some failed, 3 some were ended, 4 some not reached, 5 some not started.";
+    "Exit code: 0 all ok, 1 some failed, 2 wrong usage, 3 some ended, 4 not reached, 5 not started.";
+
+const AFTER_LONG: &str = "\
+Exit code, that of the worst end:
+  0    all commands exited with 0
+  1    some command exited with another status
+  2    wrong usage; nothing was run
+  3    some command was ended by a signal or a time limit
+  4    some host was not reached, or refused the login
+  5    some commands were not started, because the run was stopped
+  130  ^C, or 128 and the number of another signal
+
+With -S, the largest status of the commands.";
 
 /// Reads the command line.
 pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Invocation, clap::Error> {
@@ -114,33 +130,61 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Invocation, cl
     }
     // Subcommands are subcommands only as the first word, so that every command can be run.
     match words.get(1).and_then(|word| word.to_str()) {
-        Some("script") => ScriptArgs::try_parse_from(&words[1..]).map(Box::new).map(Invocation::Script),
+        Some("script") => ScriptArgs::try_parse_from(&words[1..])
+            .and_then(|args| checked::<ScriptArgs>(&args.task.output).map(|()| args))
+            .map(Box::new)
+            .map(Invocation::Script),
         Some("keyscan") => KeyscanArgs::try_parse_from(&words[1..]).map(Box::new).map(Invocation::Keyscan),
         Some("last") => LastArgs::try_parse_from(&words[1..]).map(Invocation::Last),
         Some("fold") => FoldArgs::try_parse_from(&words[1..]).map(Box::new).map(Invocation::Fold),
         Some("completions") => {
             CompletionsArgs::try_parse_from(&words[1..]).map(|args| Invocation::Completions(args.shell))
         }
+        Some("__complete") => CompleteArgs::try_parse_from(&words[1..]).map(Invocation::Complete),
         Some("manual") => ManualArgs::try_parse_from(&words[1..]).map(|_| Invocation::Manual),
         Some("hosts") => HostsArgs::try_parse_from(&words[1..]).map(Box::new).map(Invocation::Hosts),
         #[cfg(feature = "demo")]
         Some("demo") => DemoArgs::try_parse_from(&words[1..]).map(Box::new).map(Invocation::Demo),
-        _ => RunArgs::try_parse_from(words).map(Box::new).map(Invocation::Run),
+        _ => RunArgs::try_parse_from(words)
+            .and_then(|args| checked::<RunArgs>(&args.task.output).map(|()| args))
+            .map(Box::new)
+            .map(Invocation::Run),
     }
 }
 
-/// The command line with all subcommands, for completions and the manual page.
-pub fn whole() -> clap::Command {
-    let named = |name: &'static str, command: clap::Command| command.name(name);
-    RunArgs::command().subcommands([
-        named("script", ScriptArgs::command()),
-        named("keyscan", KeyscanArgs::command()),
-        named("last", LastArgs::command()),
-        named("hosts", HostsArgs::command()),
-        named("fold", FoldArgs::command()),
-        named("completions", CompletionsArgs::command()),
-        named("manual", ManualArgs::command()),
-    ])
+/// Whether the flags of the output are of use together.
+fn checked<C: CommandFactory>(output: &OutputArgs) -> Result<(), clap::Error> {
+    match output.fault() {
+        Some(fault) => Err(C::command().error(ErrorKind::MissingRequiredArgument, fault)),
+        None => Ok(()),
+    }
+}
+
+/// The command line of runs.
+pub fn of_runs() -> clap::Command {
+    RunArgs::command()
+}
+
+/// The subcommands, by the words that are typed for them.
+pub fn subcommands() -> Vec<clap::Command> {
+    vec![
+        ScriptArgs::command().name("script"),
+        KeyscanArgs::command().name("keyscan"),
+        LastArgs::command().name("last"),
+        HostsArgs::command().name("hosts"),
+        FoldArgs::command().name("fold"),
+        CompletionsArgs::command().name("completions"),
+        ManualArgs::command().name("manual"),
+    ]
+}
+
+/// The subcommand that this word is.
+pub fn subcommand(word: &str) -> Option<clap::Command> {
+    #[cfg(feature = "demo")]
+    if word == "demo" {
+        return Some(DemoArgs::command());
+    }
+    subcommands().into_iter().find(|command| command.get_name() == word)
 }
 
 #[cfg(test)]
@@ -154,18 +198,6 @@ mod tests {
     #[test]
     fn the_definition_is_sound() {
         RunArgs::command().debug_assert();
-    }
-
-    #[test]
-    fn completions_know_all_flags_of_all_subcommands() {
-        for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
-            let mut text = Vec::new();
-            clap_complete::generate(shell, &mut whole(), "sshoal", &mut text);
-            let text = String::from_utf8(text).unwrap();
-            for word in ["max-fail", "keyscan", "interpreter", "regroup"] {
-                assert!(text.contains(word), "{shell}: {word}");
-            }
-        }
     }
 
     #[test]

@@ -4,10 +4,10 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::Parser;
-use clap_complete::Shell;
 
 use super::output::FoldingArgs;
 use super::{ConnectionArgs, PaceArgs, TaskArgs};
+use crate::completion::Shell;
 use crate::history::Which;
 use crate::targets::TargetArgs;
 
@@ -28,10 +28,10 @@ pub struct ScriptArgs {
     #[arg(long, value_name = "COMMAND", help_heading = "Running")]
     pub interpreter: Option<String>,
     /// The script
-    #[arg(value_name = "FILE")]
+    #[arg(value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     pub file: OsString,
     /// Its arguments, which arrive as they are
-    #[arg(value_name = "ARG", trailing_var_arg = true, allow_hyphen_values = true)]
+    #[arg(value_name = "ARG", trailing_var_arg = true, allow_hyphen_values = true, value_hint = clap::ValueHint::AnyPath)]
     pub args: Vec<OsString>,
 }
 
@@ -92,7 +92,10 @@ pub struct FoldArgs {
     pub folding: FoldingArgs,
 }
 
-/// Print completions for a shell
+/// Print completions for a shell: flags, hosts, groups and files
+///
+/// bash reads them from ~/.local/share/bash-completion/completions/sshoal, zsh as _sshoal from a
+/// folder of $fpath, and fish from ~/.config/fish/completions/sshoal.fish.
 #[derive(Debug, Parser)]
 #[command(name = "sshoal completions", bin_name = "sshoal completions")]
 pub struct CompletionsArgs {

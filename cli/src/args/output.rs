@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anstream::ColorChoice;
-use clap::{ArgAction, Args, ValueEnum};
+use clap::{ArgAction, Args, ValueEnum, ValueHint};
 
 use crate::output::{Form, Options, Screen, Sort};
 
@@ -21,7 +21,7 @@ pub struct OutputArgs {
     #[arg(long, conflicts_with_all = ["fold", "ordered", "diff", "sort"])]
     json: bool,
     /// A file for the standard error of each host, in this folder
-    #[arg(long, value_name = "DIR", hide_short_help = true)]
+    #[arg(long, value_name = "DIR", hide_short_help = true, value_hint = ValueHint::DirPath)]
     errdir: Option<PathBuf>,
     /// A line about each host in this file, as GNU parallel's
     #[arg(long, value_name = "FILE", hide_short_help = true)]
@@ -56,7 +56,7 @@ pub struct FoldingArgs {
     #[arg(short = 'N', long = "nolabel", hide_short_help = true)]
     no_label: bool,
     /// A file for the output of each host, in this folder
-    #[arg(long, value_name = "DIR", hide_short_help = true)]
+    #[arg(long, value_name = "DIR", hide_short_help = true, value_hint = ValueHint::DirPath)]
     outdir: Option<PathBuf>,
     /// When to use colours
     #[arg(long, value_enum, value_name = "WHEN", default_value = "auto", hide_short_help = true)]

@@ -3,6 +3,7 @@
 
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test that cannot go on fails at once")]
 
+mod completion;
 mod contact;
 #[cfg(feature = "demo")]
 mod demo;
