@@ -4,6 +4,7 @@ use std::error::Error;
 use std::io::{self, BufWriter, ErrorKind, Write};
 
 use clap::Parser;
+use sshoal::output::sanitise;
 use sshoal::ssh_config::{LocalContext, SshConfig};
 
 use crate::targets::{Folded, Places, Sources, TargetArgs, positions, regroup};
@@ -12,7 +13,10 @@ use crate::targets::{Folded, Places, Sources, TargetArgs, positions, regroup};
 ///
 /// Sets that are arguments are added to those of -w. Without any, standard input is read.
 #[derive(Debug, Parser)]
-#[command(name = "sshoal hosts", override_usage = "sshoal hosts [-c | -e | -f | -r] [OPTIONS] [SET]...")]
+#[command(
+    name = "sshoal hosts",
+    override_usage = "sshoal hosts [-c | -e | -f | -r | -l | -L] [OPTIONS] [SET]..."
+)]
 pub struct HostsArgs {
     #[command(flatten)]
     form: Form,
@@ -47,17 +51,27 @@ struct Form {
     /// Print one set, with groups where all of their hosts are in it
     #[arg(short, long)]
     regroup: bool,
+    /// Print the groups of the source
+    #[arg(short, long, conflicts_with = "more")]
+    list: bool,
+    /// Print the groups of all sources
+    #[arg(short = 'L', long, conflicts_with = "more")]
+    list_all: bool,
 }
 
 /// Prints the hosts. Returns the exit code.
 pub fn run(args: &HostsArgs) -> Result<u8, Box<dyn Error>> {
     let mut targets = args.targets.clone();
     targets.sets.extend(args.more.iter().cloned());
-    if !targets.selects() {
+    let lists = args.form.list || args.form.list_all;
+    if !targets.selects() && !lists {
         targets.sets.push("-".to_owned());
     }
     let config = SshConfig::load(LocalContext::current()?)?;
     let sources = Sources::load(&targets, Places::current(), Some(&config))?;
+    if lists {
+        return list(&sources, targets.source.as_deref(), args.form.list_all);
+    }
     let selection = sources.select(&targets)?;
     for notice in &selection.notices {
         eprintln!("sshoal: {notice}");
@@ -84,6 +98,39 @@ pub fn run(args: &HostsArgs) -> Result<u8, Box<dyn Error>> {
     match printed.and_then(|()| Ok(out.flush()?)) {
         Err(error) if is_closed_pipe(&*error) => Ok(0),
         done => done.map(|()| 0),
+    }
+}
+
+/// Prints groups as sets write them, a line each.
+fn list(sources: &Sources, source: Option<&str>, all: bool) -> Result<u8, Box<dyn Error>> {
+    let groups = &sources.groups;
+    let default = groups.default_source();
+    let chosen: Vec<String> = match (all, source) {
+        (true, _) => groups.source_names().map(str::to_owned).collect(),
+        (false, Some(source)) => vec![source.to_owned()],
+        (false, None) => vec![default.clone()?],
+    };
+    let mut out = BufWriter::new(io::stdout().lock());
+    let mut failed = None;
+    for source in chosen {
+        let is_default = default.as_ref() == Ok(&source);
+        match groups.names(&source) {
+            Ok(names) => {
+                for name in names.iter().map(|name| sanitise(name)) {
+                    match is_default && !all {
+                        true => writeln!(out, "@{name}")?,
+                        false => writeln!(out, "@{}:{name}", sanitise(&source))?,
+                    }
+                }
+            }
+            // Others may.
+            Err(error) => failed = Some(error),
+        }
+    }
+    match out.flush() {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(0),
+        Err(error) => Err(error.into()),
+        Ok(()) => failed.map_or(Ok(0), |error| Err(error.into())),
     }
 }
 

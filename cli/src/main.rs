@@ -17,10 +17,9 @@
 //! | `end` | how a command on one host ended; what `run` reports and `output` shows |
 
 mod args;
-mod commands;
+mod cleanup;
 mod commands;
 mod completion;
-mod cleanup;
 mod confirm;
 mod end;
 mod history;
@@ -52,8 +51,8 @@ fn main() -> ExitCode {
         Invocation::Keyscan(args) => commands::keyscan::run(&args),
         Invocation::Last(args) => commands::last::run(&args),
         Invocation::Fold(args) => commands::fold::run(&args),
-        Invocation::Complete(args) => completion::run(&args),
         Invocation::Completions(shell) => commands::generate::completions(shell),
+        Invocation::Complete(args) => completion::run(&args),
         Invocation::Manual => commands::generate::manual(),
         Invocation::Pdsh(args) => commands::pdsh::run(&args),
         Invocation::Dshbak(args) => commands::pdsh::run_dshbak(&args),
@@ -64,7 +63,9 @@ fn main() -> ExitCode {
     match done {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            eprintln!("sshoal: {error}");
+            // For the library, the command line is its caller's.
+            let text = error.to_string();
+            eprintln!("sshoal: {}", text.strip_prefix("the caller: ").unwrap_or(&text));
             ExitCode::from(run::USAGE)
         }
     }

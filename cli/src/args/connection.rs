@@ -50,6 +50,7 @@ pub struct ConnectionArgs {
 impl ConnectionArgs {
     /// Reads the configuration files that ssh would read with the same letters.
     pub fn ssh_config(&self) -> Result<SshConfig, SshConfigError> {
+        self.warn_of_missing_keys();
         let context = LocalContext::current()?;
         let config = match &self.config {
             None => SshConfig::load(context),
@@ -57,6 +58,17 @@ impl ConnectionArgs {
             Some(path) => SshConfig::load_file(path, context),
         }?;
         Ok(config.danger_allow_no_checking(self.options.iter().any(|option| disables_checking(option))))
+    }
+
+    /// Says which keys are not there, as ssh does. It goes on without them.
+    fn warn_of_missing_keys(&self) {
+        // ssh_config replaces `~` and tokens.
+        let is_plain = |path: &&PathBuf| !path.to_string_lossy().contains(['~', '%', '$']);
+        for path in self.identity.iter().filter(is_plain) {
+            if let Err(error) = path.metadata() {
+                log::warn!("-i {}: {error}", path.display());
+            }
+        }
     }
 
     /// The command line of ssh for this target.

@@ -39,7 +39,7 @@ pub struct RunningArgs {
     /// reads them. `%%` stands for `%`.
     #[arg(long, value_name = "FILE", hide_short_help = true)]
     pub arg_file: Option<PathBuf>,
-    /// Fill in %{name}, %{host} and %{n} (from 0) in the command
+    /// Fill in %{name}, %{host} and, as n, the number of the host (from 0) in the command
     #[arg(long, hide_short_help = true)]
     pub template: bool,
     /// Exit with the largest status of the commands

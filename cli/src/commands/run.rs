@@ -4,6 +4,7 @@ use std::error::Error;
 use std::path::Path;
 use std::time::SystemTime;
 
+use sshoal::output::sanitise;
 use sshoal::ssh_config::SshConfig;
 
 use crate::args::{RunArgs, ScriptArgs, TaskArgs};
@@ -14,7 +15,7 @@ use crate::output::{Hosts, Output};
 use crate::plan::{self, Plan, Texts, preview, script};
 use crate::prompt;
 use crate::run::{self, fleet};
-use crate::targets::{Places, Selection, Sources, Target, TargetArgs, fold_labels};
+use crate::targets::{NO_HOSTS, Places, Selection, Sources, Target, TargetArgs, fold_labels};
 
 /// Runs a command on all hosts.
 pub fn run(args: &RunArgs) -> Result<u8, Box<dyn Error>> {
@@ -22,7 +23,19 @@ pub fn run(args: &RunArgs) -> Result<u8, Box<dyn Error>> {
     if args.command.is_empty() {
         return prompt::run(&args.task);
     }
-    task(&args.task, plan::joined(&args.command), None)
+    let done = task(&args.task, plan::joined(&args.command), None);
+    done.map_err(|error| match args.command.first() {
+        // Flags behind the command, or a subcommand that does not exist.
+        Some(first) if error.to_string() == NO_HOSTS => {
+            let first = sanitise(&*first.to_string_lossy()).into_owned();
+            format!(
+                "{NO_HOSTS}, before the command: \"{first}\" begins it (subcommands are script, keyscan, last, hosts, \
+                 fold, completions and manual)"
+            )
+            .into()
+        }
+        _ => error,
+    })
 }
 
 /// Runs a local script on all hosts, which read it from their standard input.
@@ -93,6 +106,9 @@ pub fn select_from(
     }
     selection.notices.iter().for_each(|notice| eprintln!("sshoal: {notice}"));
     match selection.targets.is_empty() {
+        true if last == Some(Which::Diff) => {
+            Err("--last=diff: all hosts of the last run on which the command ran printed the same".into())
+        }
         true if last.is_some() => Err("--last: no host of the last run ended like that".into()),
         true => Err("no hosts are left of those that were named".into()),
         false => Ok(selection),
@@ -104,6 +120,3 @@ fn kept(targets: Vec<Target>, others: &[Target]) -> Vec<Target> {
     let names: std::collections::HashSet<&str> = others.iter().map(|target| target.name.as_str()).collect();
     targets.into_iter().filter(|target| names.contains(target.name.as_str())).collect()
 }
-        true if last == Some(Which::Diff) => {
-            Err("--last=diff: all hosts of the last run on which the command ran printed the same".into())
-        }
