@@ -1,9 +1,9 @@
 //! Completion in shells: what the word at the cursor can become.
 //!
-//! The scripts that `sshoal completions` prints know nothing: for each word they ask this program, by
-//! a first word that users do not type (`__complete`). It uses no network, and asks the commands of
-//! groups for a short time only. Whatever is wrong, such as a broken ssh_config, is silence here: it
-//! is reported when the command runs.
+//! The scripts that `sshoal completions` prints know nothing: for each word they ask this program,
+//! by a first word that users do not type (`__complete`). It uses no network, and asks the commands
+//! of groups for a short time only. Whatever is wrong, such as a broken ssh_config, is silence
+//! here: it is reported when the command runs.
 //!
 //! | file | what it holds |
 //! |---|---|

@@ -10,14 +10,15 @@ use super::store::{Position, Store};
 /// So much is kept in memory; the rest is in a file.
 const MEMORY_BYTES: usize = 4 * 1024 * 1024;
 
-/// The runs of bytes of one stream that each host has written. A host that writes to one stream has
-/// one run. Equal orders of many hosts are kept once.
+/// The runs of bytes of one stream that each host has written. A host that writes to one stream
+/// has one run. Equal orders of many hosts are kept once.
 pub struct Arrivals {
     store: Store,
     hosts: Vec<Runs>,
 }
 
-/// The runs of a host: the first is of standard output and may be empty, and then the two alternate.
+/// The runs of a host: the first is of standard output and may be empty, and then the two
+/// alternate.
 #[derive(Clone, Copy)]
 struct Runs {
     /// The lengths of those that have ended, as eight bytes each.

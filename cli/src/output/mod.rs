@@ -91,8 +91,8 @@ pub enum News<'a> {
 pub trait Report {
     fn report(&mut self, news: News<'_>, at: Duration, screen: &mut Screen<'_>) -> io::Result<()>;
 
-    /// The hosts that have printed something else than most; `None` if this view compares no output.
-    /// To be called when the run is over.
+    /// The hosts that have printed something else than most; `None` if this view compares no
+    /// output. To be called when the run is over.
     fn differing(&self) -> Option<Vec<HostIndex>> {
         None
     }

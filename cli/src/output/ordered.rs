@@ -13,8 +13,9 @@ use super::{HostIndex, Hosts, News, Options, Report, Screen, Sort};
 /// So many bytes are read at a time.
 const PIECE: usize = 64 * 1024;
 
-/// Lines in the order of hosts, and those of a host in the order in which they arrived. In the order of the targets, the lines of the first host that has
-/// not ended are written as they arrive; all else is kept until it is that host's turn.
+/// Lines in the order of hosts, and those of a host in the order in which they arrived. In the
+/// order of the targets, the lines of the first host that has not ended are written as they arrive; all
+/// else is kept until it is that host's turn.
 pub struct Ordered<'a> {
     stream: Stream<'a>,
     kept: Gathered,

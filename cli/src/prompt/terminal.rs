@@ -6,7 +6,8 @@ use nix::sys::signal::{SigSet, Signal};
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 
 /// Keeps SIGWINCH away from this thread and those that it starts. The kernel tells any thread that
-/// may be told of a new size of the terminal, but only the one that reads keys draws its line again.
+/// may be told of a new size of the terminal, but only the one that reads keys draws its line
+/// again.
 pub fn hold_resizes() {
     if let Err(error) = SigSet::from(Signal::SIGWINCH).thread_block() {
         log::info!("a line that is typed does not follow the size of the terminal: {error}");

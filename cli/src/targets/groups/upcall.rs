@@ -248,7 +248,8 @@ impl Limit {
     }
 }
 
-/// Reads to the end. A thread reads, and is left behind if a process holds the pipe open for longer.
+/// Reads to the end. A thread reads, and is left behind if a process holds the pipe open for
+/// longer.
 fn read(stdout: ChildStdout, limit: &Limit) -> Result<Vec<u8>, Error> {
     let (sender, receiver) = mpsc::channel();
     std::thread::spawn(move || {
