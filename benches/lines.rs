@@ -23,12 +23,19 @@ mod support;
 
 // The module is private to the crate.
 #[path = "../src/output"]
-#[allow(dead_code, reason = "a bench uses a part of it")]
+#[allow(dead_code, unused_imports, reason = "a bench uses a part of it")]
 mod crate_source {
     pub mod lines;
 }
 
+#[path = "../src"]
+#[allow(dead_code, unused_imports, reason = "of these, the buffer needs two")]
+mod limits_source {
+    pub mod limits;
+}
+
 use crate_source::lines::LineBuffer;
+use limits_source::limits;
 
 const CHUNK_BYTES: usize = 4096;
 const INPUT_BYTES: usize = 4 << 20;

@@ -303,7 +303,8 @@ fn the_client_is_a_caller_of_the_fleet_like_any_other() {
 const ROOT_NAMES_MAX: usize = 24;
 
 /// The modules that have the rest.
-const PUBLIC_MODULES: [&str; 7] = ["client", "config", "error", "fleet", "hostkey", "output", "ssh_config"];
+const PUBLIC_MODULES: [&str; 8] =
+    ["client", "config", "error", "fleet", "hostkey", "output", "ssh_config", "transfer"];
 
 #[test]
 fn each_public_name_has_one_path() {

@@ -80,9 +80,9 @@ impl LineBuffer {
     /// Capacities up to this are powers of two.
     const SMALL: usize = 128 * 1024;
 
-    /// Larger capacities are multiples of this: the default bound of a stream, and the most that one
-    /// visit adds to it. With less, a stream at its bound would now and then need a second block, and
-    /// each of those that went and came would extend the heap.
+    /// Larger capacities are multiples of this: the default bound of a stream, and the most that
+    /// one visit adds to it. With less, a stream at its bound would now and then need a second
+    /// block, and each of those that went and came would extend the heap.
     const BLOCK: usize = limits::STREAM_UNREAD + limits::OUTPUT_PER_VISIT;
 
     /// Bytes may be moved to the start of the allocation if at least this share of their number was

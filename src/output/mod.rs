@@ -1,17 +1,17 @@
 //! A command's output and input, and how it ended.
 
 mod encoding;
-mod file_result;
+pub(crate) mod file_result;
 mod keep;
 mod lines;
 pub(crate) mod outcome;
 mod sink;
 pub(crate) mod stdin;
 mod stream;
-mod transferred;
+pub(crate) mod transferred;
 
 pub(crate) use encoding::{Decoding, Encoding, Malformed};
-pub use file_result::{DirectoryEntry, FileKind, FileMetadata, FileResult};
+pub(crate) use file_result::{DirectoryEntry, FileKind, FileMetadata, FileResult};
 pub use keep::{Deliver, Keep};
 pub use lines::LineEnds;
 pub(crate) use lines::{LineBuffer, SpareBuffers};
@@ -21,6 +21,6 @@ pub use sink::{Piece, Sink};
 pub(crate) use stdin::StdinQueue;
 pub(crate) use stream::{Bound, Excess, Origin, Room, Stream};
 pub use stream::{LentLine, Line};
-pub use transferred::Transferred;
+pub(crate) use transferred::Transferred;
 
 pub use crate::text::sanitise;

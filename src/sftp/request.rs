@@ -101,6 +101,8 @@ pub(crate) struct OpenFlags(pub(super) u32);
 impl OpenFlags {
     pub(crate) const READ: Self = Self(1);
     pub(crate) const WRITE: Self = Self(2);
+    #[cfg(any(test, fuzzing))]
+    pub(crate) const APPEND: Self = Self(4);
     /// Makes the file if there is none.
     pub(crate) const CREATE: Self = Self(8);
     /// Empties the file. Needs [`CREATE`](Self::CREATE).

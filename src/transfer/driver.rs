@@ -338,8 +338,8 @@ impl Transfer {
         self.task.unwritten()
     }
 
-    /// How much more may be read from the server. `share` is how much may wait to be written because
-    /// of the fleet's output budget.
+    /// How much more may be read from the server. `share` is how much may wait to be written
+    /// because of the fleet's output budget.
     pub(crate) fn room(&self, share: usize) -> Room {
         let left = |limit: usize| limit.saturating_sub(self.unwritten());
         let own = Room { bytes: left(limits::FILE_UNWRITTEN), bound: Bound::Stream };

@@ -45,7 +45,8 @@ mod report;
 mod requests;
 mod task;
 
-pub use crate::output::{DirectoryEntry, FileKind, FileMetadata, FileResult, Transferred};
+pub use crate::output::file_result::{DirectoryEntry, FileKind, FileMetadata, FileResult};
+pub use crate::output::transferred::Transferred;
 pub(crate) use driver::Transfer;
 pub(crate) use errand::{Errand, ErrandResult};
 pub use get::Get;

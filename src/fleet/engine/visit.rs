@@ -81,16 +81,7 @@ impl Engine {
             Effect::NoDescriptor => return,
             // A later input of the same visit may have ended the attempt.
             Effect::Lookup if slot.view().awaits != Some(Awaited::Lookup) => return,
-            Effect::Lookup => {
-                let Target { dialled: host, port, profile, .. } = slot.session.target();
-                let family = profile.connection.family;
-                // After the first attempt, addresses that an earlier lookup found are reused, but a
-                // lookup that found none is repeated.
-                let recall = if slot.session.attempt() > 1 { Recall::Addresses } else { Recall::All };
-                let wanted = Wanted { host, port: *port, family, recall, owner: index };
-                slot.lookup = Some(self.dns.start(wanted));
-                return;
-            }
+            Effect::Lookup => return self.look_up(index),
             Effect::ListKeys => return self.ask_agent(asker, Question::Keys, now),
             Effect::Sign(request) => return self.ask_agent(asker, Question::Signature(request), now),
             Effect::Touch(request) => return self.ask_agent(asker, Question::Touch(request), now),
@@ -143,6 +134,17 @@ impl Engine {
         if !is_proxy {
             self.events.push(host, entry);
         }
+    }
+
+    /// Starts the lookup of a host's name.
+    fn look_up(&mut self, index: usize) {
+        let Some(slot) = self.hosts.slots.get_mut(index) else { return };
+        let Target { dialled: host, port, profile, .. } = slot.session.target();
+        let family = profile.connection.family;
+        // After the first attempt, addresses that an earlier lookup found are reused, but a lookup
+        // that found none is repeated.
+        let recall = if slot.session.attempt() > 1 { Recall::Addresses } else { Recall::All };
+        slot.lookup = Some(self.dns.start(Wanted { host, port: *port, family, recall, owner: index }));
     }
 
     /// Fails a host because of a bug in this library. A debug build panics instead.

@@ -101,8 +101,8 @@ impl Put {
         Self::of(From::Path(OsString::from(local.into()).into_vec()), remote.into())
     }
 
-    /// Sends these bytes, as a file with mode 0644 unless [`mode`](Self::mode) sets another one. All
-    /// hosts share the bytes.
+    /// Sends these bytes, as a file with mode 0644 unless [`mode`](Self::mode) sets another one.
+    /// All hosts share the bytes.
     pub fn bytes(bytes: impl Into<Arc<[u8]>>, remote: impl Into<Vec<u8>>) -> Self {
         Self::of(From::Bytes(bytes.into()), remote.into())
     }
@@ -136,8 +136,8 @@ impl Put {
         self
     }
 
-    /// The permissions of the files, such as `0o644`. Default: those of each local file. Directories
-    /// always get those of the local directories.
+    /// The permissions of the files, such as `0o644`. Default: those of each local file.
+    /// Directories always get those of the local directories.
     pub fn mode(mut self, mode: u32) -> Self {
         self.settings.mode = Some(mode);
         self
@@ -166,8 +166,8 @@ impl Put {
     }
 
     /// Whether files are left alone that have the same size and time of modification on the host.
-    /// This also sets [`keep_times`](Self::keep_times), without which no copy would ever be the same
-    /// again. Default: `false`.
+    /// This also sets [`keep_times`](Self::keep_times), without which no copy would ever be the
+    /// same again. Default: `false`.
     pub fn skip_same(mut self, skip: bool) -> Self {
         self.settings.skip_same = skip;
         self.settings.keep_times |= skip;

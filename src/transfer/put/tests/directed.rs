@@ -2,7 +2,7 @@
 
 use sha2::{Digest as _, Sha256};
 
-use super::host::NOW;
+use super::host::{NOW, Refuse};
 use super::world::World;
 use super::{OLD, TARGET, contents};
 use crate::error::{LocalProblem, TransferProblem};
@@ -41,10 +41,7 @@ fn assert_unchanged(world: &World) {
 }
 
 /// Refuses the first request that `is` is true of.
-fn refuse_first(
-    code: StatusCode,
-    is: impl Fn(&Request<'_>) -> bool + 'static,
-) -> Box<dyn FnMut(usize, &Request<'_>) -> Option<StatusCode>> {
+fn refuse_first(code: StatusCode, is: impl Fn(&Request<'_>) -> bool + 'static) -> Refuse {
     let mut refused = false;
     Box::new(move |_, request| {
         let refuses = !refused && is(request);

@@ -16,6 +16,9 @@ pub(super) struct Node {
     pub times: Times,
 }
 
+/// Decides about a request by its number: `None` lets it be carried out.
+pub(super) type Refuse = Box<dyn FnMut(usize, &Request<'_>) -> Option<StatusCode>>;
+
 /// A host. Its clock stands at [`NOW`].
 pub(super) struct Host {
     pub nodes: BTreeMap<Vec<u8>, Node>,
@@ -24,7 +27,7 @@ pub(super) struct Host {
     given: u32,
     pub extensions: Extensions,
     /// Decides about each request by its number, before it is carried out.
-    pub refuse: Box<dyn FnMut(usize, &Request<'_>) -> Option<StatusCode>>,
+    pub refuse: Refuse,
     /// How many requests the host has read.
     pub requests: usize,
     /// Whether the disk loses the last byte of each write.

@@ -1,4 +1,5 @@
-//! Puts to a host in memory. The local file is a few chunks of bytes, and its jobs are done at once.
+//! Puts to a host in memory. The local file is a few chunks of bytes, and its jobs are done at
+//! once.
 
 mod directed;
 mod host;

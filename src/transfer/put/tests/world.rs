@@ -14,6 +14,9 @@ use crate::transfer::plan::{Plan, Shared};
 use crate::transfer::put::Put;
 use crate::transfer::{ErrandResult, PlanProblem, Transfer};
 
+/// The output of a command by its text; `None` if it fails.
+pub(super) type Run = Box<dyn FnMut(&str) -> Option<String>>;
+
 /// A transfer and the host that it writes to.
 pub(super) struct World {
     pub host: Host,
@@ -29,7 +32,7 @@ pub(super) struct World {
     /// The texts of the commands that the transfer has run.
     pub commands: Vec<String>,
     /// The output of a command by its text; `None` if it fails.
-    pub run: Box<dyn FnMut(&str) -> Option<String>>,
+    pub run: Run,
     /// Changes the answer to a file job.
     pub local: Box<dyn FnMut(FileAnswer) -> FileAnswer>,
     /// Whether a target that was removed before it is replaced is no fault.
