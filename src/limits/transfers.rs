@@ -27,6 +27,15 @@ pub const TEMPORARY_NAMES: u32 = 8;
 /// interrupted.
 pub const TEMPORARY_AGE: u32 = 60 * 60;
 
+/// Bytes of the paths on a host that a put with `delete` deletes. They are kept until all
+/// directories are listed, so that nothing is deleted before it is known that it can be. Enough for
+/// a hundred thousand files.
+pub const PRUNE_BYTES: usize = 8 * 1024 * 1024;
+
+/// Names in the directories of a host that a put with `delete` compares with those of the source. A
+/// server could send them for ever.
+pub const PRUNE_NAMES: usize = 4 * SOURCE_ENTRIES;
+
 /// Longest SFTP packet that is accepted from a server, without its length field. OpenSSH sends and
 /// accepts packets of up to 256 KiB (`SFTP_MAX_MSG_LENGTH`). Its data replies carry up to 255 KiB,
 /// but a server that counts 256 KiB without the fields around the data is no enemy, so there is

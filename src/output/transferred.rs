@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// What a transfer has done on one host so far.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Transferred {
     /// How many files were copied completely.

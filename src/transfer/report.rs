@@ -20,6 +20,11 @@ impl Report {
         self.first.get_or_insert_with(|| Box::new(problem));
     }
 
+    /// Whether some file was not copied.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.first.is_some()
+    }
+
     /// The end of a transfer that has done all that it could.
     pub(super) fn end(&mut self) -> Result<Transferred, TransferProblem> {
         match self.first.take() {

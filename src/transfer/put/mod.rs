@@ -3,6 +3,7 @@
 mod file;
 mod options;
 pub(super) mod paths;
+mod prune;
 mod scp;
 mod task;
 #[cfg(test)]

@@ -67,6 +67,10 @@ pub(in crate::transfer) struct Settings {
     pub resume: bool,
     pub create_parents: bool,
     pub placement: Placement,
+    /// Whether files that the source does not have are deleted.
+    pub delete: bool,
+    /// Whether nothing is changed on the hosts.
+    pub dry_run: bool,
 }
 
 /// Where below the remote path a put writes.
@@ -118,6 +122,8 @@ impl Put {
             resume: false,
             create_parents: true,
             placement: Placement::Exact,
+            delete: false,
+            dry_run: false,
         };
         let source = SourceOptions { recurse: false, links: Links::Follow };
         Self { from, remote, settings, source, owner: None }
@@ -213,6 +219,23 @@ impl Put {
         self
     }
 
+    /// Whether files, links and directories on the host that the local directory does not have are
+    /// deleted after the copy, if all files were copied. Links are deleted and never followed;
+    /// temporary files of other puts are left alone.
+    /// [`Transferred::deleted`](super::super::Transferred::deleted) counts them. This needs
+    /// [`recurse`](Self::recurse). Default: `false`.
+    pub fn delete(mut self, delete: bool) -> Self {
+        self.settings.delete = delete;
+        self
+    }
+
+    /// Whether hosts are only looked at: the [outcome](crate::Outcome::Transferred) counts what
+    /// would be copied, skipped and deleted, and nothing is changed. Default: `false`.
+    pub fn dry_run(mut self, dry_run: bool) -> Self {
+        self.settings.dry_run = dry_run;
+        self
+    }
+
     pub(in crate::transfer) fn plan(
         &self,
         shared: &mut Shared,
@@ -226,6 +249,9 @@ impl Put {
         if is_privileged && (self.source.recurse || self.settings.in_place) {
             let setting = if self.source.recurse { "Put::recurse" } else { "Put::in_place" };
             return conflict(setting, "sudo");
+        }
+        if self.settings.delete && !self.source.recurse {
+            return conflict("Put::delete", "a put without recurse");
         }
         if self.settings.mode.is_some_and(|mode| mode > 0o7777) {
             let allowed = "at most 0o7777";

@@ -42,6 +42,13 @@ pub(super) fn temporary(target: &[u8], number: u32) -> Vec<u8> {
     path
 }
 
+/// Whether a name is one that [`temporary`] makes.
+pub(super) fn is_temporary(name: &[u8]) -> bool {
+    let number = memchr::memmem::rfind(name, b".sshoal-").map(|at| &name[at + b".sshoal-".len()..]);
+    let is_number = |number: &[u8]| !number.is_empty() && number.iter().all(u8::is_ascii_digit);
+    name.starts_with(b".") && number.is_some_and(is_number)
+}
+
 /// The directories above a path that may have to be created, the outermost first.
 pub(in crate::transfer) fn parents(path: &[u8]) -> Vec<Vec<u8>> {
     let mut found = Vec::new();
@@ -85,5 +92,9 @@ mod tests {
     fn a_temporary_name_fits_into_a_directory() {
         assert_eq!(temporary(b"/etc/motd", 1), b"/etc/.motd.sshoal-1");
         assert_eq!(temporary(&[b'a'; 255], 8).len(), limits::FILE_NAME_BYTES);
+        assert!(is_temporary(b".motd.sshoal-1") && is_temporary(b"..sshoal-12"));
+        for name in ["motd.sshoal-1", ".motd.sshoal-", ".motd.sshoal-x", ".sshoal", ".motd.sshoal-1~"] {
+            assert!(!is_temporary(name.as_bytes()), "{name}");
+        }
     }
 }

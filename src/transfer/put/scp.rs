@@ -58,7 +58,8 @@ impl PutPlan {
     /// The command that receives the file without SFTP. `None` if the put needs more than that.
     pub(in crate::transfer) fn scp_command(&self) -> Option<Vec<u8>> {
         let settings = &self.settings;
-        let needs_sftp = settings.skip_same || settings.checksum || settings.resume || settings.sync;
+        let needs_sftp =
+            settings.dry_run || settings.skip_same || settings.checksum || settings.resume || settings.sync;
         if needs_sftp || self.is_privileged || self.source.is_recursive() || !settings.is_exact() {
             return None;
         }

@@ -55,6 +55,11 @@ impl FilePut {
     }
 
     pub(super) fn open(&mut self, cx: &mut TaskCx<'_>) {
+        if self.plan.settings.dry_run {
+            cx.report.done.files += 1;
+            cx.report.done.bytes += self.size;
+            return self.enter(FileState::Done);
+        }
         if self.plan.settings.resume && !mem::replace(&mut self.has_looked, true) {
             self.enter(FileState::Resuming);
             return self.send_path(Step::Look, |path| Request::Lstat { path }, cx);

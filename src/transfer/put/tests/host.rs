@@ -1,8 +1,8 @@
 //! A host in memory, with an SFTP server.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
-use crate::sftp::{Attrs, Extensions, OpenFlags, Reply, Request, StatusCode, Times, peer};
+use crate::sftp::{Attrs, Extensions, Name, OpenFlags, Reply, Request, StatusCode, Times, peer};
 
 const FILE: u32 = 0o100_000;
 const DIRECTORY: u32 = 0o040_000;
@@ -24,6 +24,12 @@ pub(super) struct Host {
     pub nodes: BTreeMap<Vec<u8>, Node>,
     /// The paths of open files.
     handles: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// The names that have not been read of open directories.
+    listings: BTreeMap<Vec<u8>, VecDeque<(Vec<u8>, u32)>>,
+    /// Names that each directory has in addition, with their modes.
+    pub strange_names: Vec<(Vec<u8>, u32)>,
+    /// Whether no directory ever ends.
+    pub is_endless: bool,
     given: u32,
     pub extensions: Extensions,
     /// Decides about each request by its number, before it is carried out.
@@ -42,6 +48,9 @@ impl Host {
         let mut host = Self {
             nodes: BTreeMap::new(),
             handles: BTreeMap::new(),
+            listings: BTreeMap::new(),
+            strange_names: Vec::new(),
+            is_endless: false,
             given: 0,
             extensions: Extensions { posix_rename: true, fsync: true, limits: false },
             refuse: Box::new(|_, _| None),
@@ -63,6 +72,12 @@ impl Host {
         self.nodes.get(path).map(|node| &node.bytes[..])
     }
 
+    /// A link to `target`.
+    pub(super) fn link(&mut self, path: &[u8], target: &[u8]) {
+        let node = Node { mode: LINK | 0o777, bytes: target.to_vec(), times: Times::default() };
+        self.nodes.insert(path.to_vec(), node);
+    }
+
     /// The temporary files.
     pub(super) fn temporaries(&self) -> Vec<String> {
         let names = self.nodes.keys().map(|path| String::from_utf8_lossy(path).into_owned());
@@ -71,7 +86,7 @@ impl Host {
 
     /// How many files are open.
     pub(super) fn open_files(&self) -> usize {
-        self.handles.len()
+        self.handles.len() + self.listings.len()
     }
 
     fn has_directory(&self, path: &[u8]) -> bool {
@@ -160,12 +175,55 @@ impl Host {
                 node.mode = attrs.mode.map_or(node.mode, |mode| node.mode & !0o7777 | mode);
             }
             Request::Close { handle } => {
-                self.handles.remove(handle).ok_or(StatusCode::Failure)?;
+                let file = self.handles.remove(handle).is_some();
+                if !file && self.listings.remove(handle).is_none() {
+                    return Err(StatusCode::Failure);
+                }
             }
             Request::Fsync { handle } => _ = self.file(handle)?,
             Request::Remove { path } => {
                 let node = self.nodes.get(path).ok_or(StatusCode::NoSuchFile)?;
                 if node.mode & DIRECTORY != 0 {
+                    return Err(StatusCode::Failure);
+                }
+                self.nodes.remove(path);
+            }
+            Request::Opendir { path } => {
+                let node = self.nodes.get(path).ok_or(StatusCode::NoSuchFile)?;
+                if node.mode & DIRECTORY == 0 {
+                    return Err(StatusCode::Failure);
+                }
+                let below = |other: &Vec<u8>| {
+                    let name = other.strip_prefix(path)?.strip_prefix(b"/")?;
+                    (!name.contains(&b'/')).then(|| name.to_vec())
+                };
+                let names = self.nodes.iter().filter_map(|(path, node)| Some((below(path)?, node.mode)));
+                let dots = [b".".to_vec(), b"..".to_vec()].map(|name| (name, DIRECTORY));
+                let names = dots.into_iter().chain(names).chain(self.strange_names.clone()).collect();
+                self.given += 1;
+                let handle = self.given.to_be_bytes();
+                self.listings.insert(handle.to_vec(), names);
+                return Ok(peer::encode(&Reply::Handle { id, handle: &handle }));
+            }
+            Request::Readdir { handle } => {
+                let names = self.listings.get_mut(handle).ok_or(StatusCode::Failure)?;
+                let count = names.len().min(3);
+                let some: Vec<(Vec<u8>, u32)> = names.drain(..count).collect();
+                if some.is_empty() && !self.is_endless {
+                    return Err(StatusCode::Eof);
+                }
+                let name = |(name, mode): &'_ (Vec<u8>, u32)| {
+                    let attrs = Attrs { mode: Some(*mode), ..Attrs::default() };
+                    (name.clone(), attrs)
+                };
+                let some: Vec<(Vec<u8>, Attrs)> = some.iter().map(name).collect();
+                let some = some.iter().map(|(name, attrs)| Name { name, long: b"", attrs: *attrs });
+                return Ok(peer::names(id, &some.collect::<Vec<_>>()));
+            }
+            Request::Rmdir { path } => {
+                let node = self.nodes.get(path).ok_or(StatusCode::NoSuchFile)?;
+                let below = [path, b"/"].concat();
+                if node.mode & DIRECTORY == 0 || self.nodes.keys().any(|path| path.starts_with(&below)) {
                     return Err(StatusCode::Failure);
                 }
                 self.nodes.remove(path);
@@ -202,7 +260,7 @@ impl Host {
 }
 
 impl Node {
-    fn directory() -> Self {
+    pub(super) fn directory() -> Self {
         Self { mode: DIRECTORY | 0o755, bytes: Vec::new(), times: Times::default() }
     }
 }

@@ -3,6 +3,7 @@
 
 mod directed;
 mod host;
+mod pruning;
 mod random;
 mod world;
 

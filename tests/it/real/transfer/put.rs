@@ -100,6 +100,36 @@ fn a_directory_arrives_with_everything_in_it() {
 }
 
 #[test]
+fn a_directory_loses_what_the_local_one_does_not_have() {
+    let _dog = guard("put_delete");
+    let sshd = sshd().start();
+    let mut client = build(client_for(&sshd, HOST));
+    let folder = tempdir().expect("a folder");
+    let (local, there) = (folder.path().join("local"), folder.path().join("there"));
+    let precious = folder.path().join("precious");
+    for directory in [local.join("sub"), there.join("old/deep"), there.join("sub"), precious.clone()] {
+        fs::create_dir_all(directory).expect("made");
+    }
+    for number in 0..300 {
+        fs::write(there.join(format!("old/{number}")), "x").expect("written");
+    }
+    for file in [local.join("sub/kept"), there.join("sub/kept"), there.join("stale"), precious.join("file")] {
+        fs::write(file, contents(10)).expect("written");
+    }
+    std::os::unix::fs::symlink(&precious, there.join("sub/link")).expect("made");
+    let put = || Put::new(&local, there.to_str().expect("UTF-8")).recurse(true).delete(true);
+    let looked = done(&mut client, put().dry_run(true));
+    assert_eq!((looked.files, looked.deleted), (1, 304), "{looked}");
+    assert_eq!(names(&there), ["old", "stale", "sub"]);
+    let deleted = done(&mut client, put());
+    assert_eq!((deleted.files, deleted.deleted), (1, 304), "{deleted}");
+    assert_eq!(tree(&there), tree(&local));
+    assert_eq!(names(&precious), ["file"], "no link is followed");
+    let refused = Put::new(&local, "there").delete(true);
+    assert!(client.start_command(Command::from(refused)).is_err());
+}
+
+#[test]
 fn a_copy_is_verified_by_its_checksum() {
     let _dog = guard("put_checksum");
     let sshd = sshd().start();

@@ -1,16 +1,18 @@
 //! A put on one host: first the directories, then the files, several at a time.
 
+mod entries;
+
 use std::sync::Arc;
 
-use super::file::{FilePut, times};
+use super::file::FilePut;
 use super::options::Placement;
+use super::prune::Prune;
 use super::{PutPlan, paths};
 use crate::error::{RemotePath, TransferProblem};
 use crate::limits;
-use crate::sftp::{Attrs, FileKind, Reply, Request, StatusCode};
+use crate::sftp::{Attrs, Reply, Request};
 use crate::transfer::errand::ErrandResult;
 use crate::transfer::local::{Entry, EntryKind, FileAnswer, FileJob, Listing, Reader};
-use crate::transfer::replies::{Refusal, done, refused};
 use crate::transfer::requests::{Step, Tag};
 use crate::transfer::task::{Task, TaskCx};
 
@@ -41,6 +43,8 @@ pub(in crate::transfer) struct PutTask {
     awaited: usize,
     /// The temporary files that could not be removed.
     left: Vec<RemotePath>,
+    /// What deletes the rest, while that is done.
+    prune: Option<Box<Prune>>,
 }
 
 /// How far a put is.
@@ -57,6 +61,8 @@ enum PutState {
     },
     /// Files and links are sent.
     Files,
+    /// What the source does not have is deleted.
+    Pruning,
     /// The directories get their modes and times.
     Attributes,
     Done,
@@ -78,6 +84,7 @@ impl PutTask {
             files: Default::default(),
             awaited: 0,
             left: Vec::new(),
+            prune: None,
         }
     }
 
@@ -110,7 +117,8 @@ impl PutTask {
         let target = paths::trim(&self.target);
         self.target = if is_directory { paths::join(target, &self.plan.name) } else { target.to_vec() };
         self.state = PutState::Directories { depth: 0 };
-        if self.depth.is_some() && self.plan.settings.create_parents {
+        let settings = &self.plan.settings;
+        if self.depth.is_some() && settings.create_parents && !settings.dry_run {
             for path in paths::parents(&self.target) {
                 let request = Request::Mkdir { path: &path, attrs: Attrs::default() };
                 self.send(TARGET, Step::MakeDirectory, &request, cx);
@@ -123,30 +131,6 @@ impl PutTask {
         paths::join(&self.target, entry)
     }
 
-    /// Creates directories. Those of one depth are created together, because all of them are in
-    /// directories that are there.
-    fn make_directories(&mut self, depth: usize, cx: &mut TaskCx<'_>) {
-        let Some(listing) = self.listing.clone() else { return };
-        while let Some(entry) = listing.entries.get(self.next) {
-            if entry.kind == EntryKind::Directory && entry.depth() == depth {
-                if !cx.requests.has_room() {
-                    return;
-                }
-                // Others may look into a directory only once it is complete.
-                let attrs = Attrs { mode: Some(0o700), ..Attrs::default() };
-                let path = self.path(&entry.path);
-                let slot = FIRST_ENTRY + self.next as u32;
-                self.send(slot, Step::MakeDirectory, &Request::Mkdir { path: &path, attrs }, cx);
-            }
-            self.next += 1;
-        }
-        if self.awaited == 0 {
-            self.next = 0;
-            let is_last = self.depth.is_none_or(|deepest| depth >= deepest);
-            self.state = if is_last { PutState::Files } else { PutState::Directories { depth: depth + 1 } };
-        }
-    }
-
     /// Sends files and links, as far as there is room.
     fn send_files(&mut self, cx: &mut TaskCx<'_>) {
         let Some(listing) = self.listing.clone() else { return };
@@ -154,12 +138,18 @@ impl PutTask {
             self.files.iter_mut().flatten().for_each(|file| file.advance(reader, cx));
         }
         self.take_done(cx);
+        let (is_dry, compares) = (self.plan.settings.dry_run, self.plan.settings.skip_same);
         while let Some(entry) = listing.entries.get(self.next) {
             if !cx.requests.has_room() {
                 return;
             }
             let path = self.path(&entry.path);
             match &entry.kind {
+                EntryKind::File { size } if is_dry && !compares => {
+                    cx.report.done.files += 1;
+                    cx.report.done.bytes += size;
+                }
+                EntryKind::Symlink { .. } if is_dry => cx.report.done.links += 1,
                 EntryKind::File { .. } => {
                     let Some(slot) = self.files.iter().position(Option::is_none) else { return };
                     let mut file = FilePut::new(slot as u32, &self.plan, (self.next, entry), path);
@@ -175,8 +165,29 @@ impl PutTask {
             self.next += 1;
         }
         if self.awaited == 0 && self.files.iter().all(Option::is_none) {
-            self.state = PutState::Attributes;
             self.next = listing.entries.len();
+            let deletes = self.plan.settings.delete && self.depth.is_some() && !cx.report.has_failed();
+            if deletes {
+                self.prune = Some(Box::new(Prune::new(&self.target, listing, is_dry)));
+                self.state = PutState::Pruning;
+            } else {
+                self.finish_files();
+            }
+        }
+    }
+
+    /// Goes on when all files are sent, and the others are deleted.
+    fn finish_files(&mut self) {
+        let is_dry = self.plan.settings.dry_run;
+        self.state = if is_dry { PutState::Done } else { PutState::Attributes };
+    }
+
+    fn delete_others(&mut self, cx: &mut TaskCx<'_>) {
+        let Some(prune) = &mut self.prune else { return };
+        prune.advance(cx);
+        if prune.is_done() {
+            self.prune = None;
+            self.finish_files();
         }
     }
 
@@ -190,117 +201,6 @@ impl PutTask {
                 self.left.extend(file.left_over());
                 *place = None;
             }
-        }
-    }
-
-    /// Gives the directories their modes and times, the innermost first, because a directory that
-    /// nobody may write to takes no more changes.
-    fn set_attributes(&mut self, cx: &mut TaskCx<'_>) {
-        let Some(listing) = self.listing.clone() else { return };
-        while self.next > 0 {
-            if !cx.requests.has_room() {
-                return;
-            }
-            self.next -= 1;
-            let entry = &listing.entries[self.next];
-            if entry.kind != EntryKind::Directory {
-                continue;
-            }
-            let times = times(entry).filter(|_| self.plan.settings.keep_times);
-            let attrs = Attrs { mode: Some(entry.mode & 0o7777), times, ..Attrs::default() };
-            let path = self.path(&entry.path);
-            let slot = FIRST_ENTRY + self.next as u32;
-            self.send(slot, Step::SetAttributes, &Request::Setstat { path: &path, attrs }, cx);
-        }
-        if self.awaited == 0 {
-            self.state = PutState::Done;
-        }
-    }
-
-    /// Handles an answer about a directory, a link, or the target.
-    fn reply_to_entry(
-        &mut self,
-        Tag { slot, step }: Tag,
-        reply: &Reply<'_>,
-        cx: &mut TaskCx<'_>,
-    ) -> Result<(), TransferProblem> {
-        self.awaited = self.awaited.saturating_sub(1);
-        if self.state == PutState::Abandoned {
-            return Ok(());
-        }
-        let entry = self.entry_path(slot);
-        match step {
-            Step::Look if slot == TARGET => {
-                let is_directory = match reply {
-                    Reply::Attrs { attrs, .. } => attrs.kind() == Some(FileKind::Directory),
-                    other => {
-                        refused(other)?;
-                        false
-                    }
-                };
-                self.place(is_directory, cx);
-            }
-            // The directories above the target are mostly there. If one is missing, the next
-            // request fails.
-            Step::MakeDirectory if slot == TARGET => {}
-            Step::MakeDirectory => match done(reply)? {
-                Ok(()) => cx.report.done.directories += 1,
-                // Version 3 has no code for a directory that is there.
-                Err(refusal) if refusal.code == StatusCode::Failure => {
-                    self.send(slot, Step::Look, &Request::Stat { path: &entry }, cx);
-                }
-                Err(refusal) => return Err(refusal.problem("create the directory", &entry)),
-            },
-            Step::Look => match reply {
-                Reply::Attrs { attrs, .. } if attrs.kind() == Some(FileKind::Directory) => {}
-                Reply::Attrs { .. } => {
-                    let refusal = Refusal::failure("; something else is in its place");
-                    return Err(refusal.problem("create the directory", &entry));
-                }
-                other => return Err(refused(other)?.problem("create the directory", &entry)),
-            },
-            Step::MakeLink => match done(reply)? {
-                Ok(()) => cx.report.done.links += 1,
-                // Version 3 cannot replace a link.
-                Err(_) => self.send(slot, Step::Replace, &Request::Remove { path: &entry }, cx),
-            },
-            Step::Replace => {
-                let target = self.link_target(slot);
-                match done(reply)? {
-                    Ok(()) => {
-                        let request = Request::Symlink { target: &target, link: &entry };
-                        self.send(slot, Step::Rename, &request, cx);
-                    }
-                    Err(refusal) => cx.report.note(refusal.problem("create the link", &entry)),
-                }
-            }
-            Step::Rename => match done(reply)? {
-                Ok(()) => cx.report.done.links += 1,
-                Err(refusal) => cx.report.note(refusal.problem("create the link", &entry)),
-            },
-            Step::SetAttributes => {
-                if let Err(refusal) = done(reply)? {
-                    cx.report.note(refusal.problem("set the mode or the times of", &entry));
-                }
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-
-    fn entry(&self, slot: u32) -> Option<&Entry> {
-        let index = slot.checked_sub(FIRST_ENTRY)?;
-        self.listing.as_ref()?.entries.get(index as usize)
-    }
-
-    fn entry_path(&self, slot: u32) -> Vec<u8> {
-        self.entry(slot).map_or_else(|| self.target.clone(), |entry| self.path(&entry.path))
-    }
-
-    fn link_target(&self, slot: u32) -> Vec<u8> {
-        match self.entry(slot).map(|entry| &entry.kind) {
-            Some(EntryKind::Symlink { target }) => target.clone(),
-            _ => Vec::new(),
         }
     }
 
@@ -321,6 +221,7 @@ impl Task for PutTask {
                 }
                 PutState::Directories { depth } => self.make_directories(depth, cx),
                 PutState::Files => self.send_files(cx),
+                PutState::Pruning => self.delete_others(cx),
                 PutState::Attributes => self.set_attributes(cx),
                 PutState::Listing | PutState::Placing | PutState::Done | PutState::Abandoned => {}
             }
@@ -331,6 +232,9 @@ impl Task for PutTask {
     }
 
     fn reply(&mut self, tag: Tag, reply: Reply<'_>, cx: &mut TaskCx<'_>) -> Result<(), TransferProblem> {
+        if let Some(prune) = &mut self.prune {
+            return prune.reply(tag, &reply, cx);
+        }
         match self.files.get_mut(tag.slot as usize) {
             Some(Some(file)) => {
                 file.reply(tag.step, reply, cx)?;
@@ -376,6 +280,7 @@ impl Task for PutTask {
 
     fn abandon(&mut self, cx: &mut TaskCx<'_>) {
         self.state = PutState::Abandoned;
+        self.prune = None;
         self.files.iter_mut().flatten().for_each(|file| file.abandon(cx));
         self.take_done(cx);
     }
