@@ -25,17 +25,38 @@ pub fn run(args: &SafetyArgs, command: &str, hosts: &Hosts<'_>) -> io::Result<bo
     if !asks {
         return Ok(true);
     }
-    let no_terminal = |error: io::Error| {
-        io::Error::new(
-            error.kind(),
-            format!("--confirm needs a terminal to ask on ({error}); -y does not ask"),
-        )
-    };
-    let mut terminal = File::options().read(true).write(true).open("/dev/tty").map_err(no_terminal)?;
     let all: Vec<usize> = (0..hosts.len()).collect();
     let (set, command) = (hosts.set(&all), sanitise(command));
-    write!(terminal, "{command}\non {set}\nType the number of hosts ({}) to go on: ", hosts.len())?;
+    let text = format!("{command}\non {set}\nType the number of hosts ({}) to go on: ", hosts.len());
+    ask(&text, hosts.len() as u64)
+}
+
+/// Whether it is asked before something is deleted.
+pub fn asks_about_deletion(args: &SafetyArgs) -> bool {
+    !args.yes && args.confirm != Confirm::Never
+}
+
+/// Whether to delete so much on these hosts. Asks for the number.
+///
+/// # Errors
+/// The user has to be asked, and there is no terminal.
+pub fn deletion(command: &str, count: u64, set: &str) -> io::Result<bool> {
+    if count == 0 {
+        return Ok(true);
+    }
+    let what = if count == 1 { "file or directory" } else { "files and directories" };
+    let command = sanitise(command);
+    ask(&format!("{command}\ndeletes {count} {what} on {set}\nType their number ({count}) to go on: "), count)
+}
+
+/// Whether this number is typed.
+fn ask(text: &str, number: u64) -> io::Result<bool> {
+    let no_terminal = |error: io::Error| {
+        io::Error::new(error.kind(), format!("there is no terminal to ask on ({error}); -y does not ask"))
+    };
+    let mut terminal = File::options().read(true).write(true).open("/dev/tty").map_err(no_terminal)?;
+    terminal.write_all(text.as_bytes())?;
     let mut line = String::new();
     BufReader::new(terminal).read_line(&mut line)?;
-    Ok(line.trim().parse() == Ok(hosts.len()))
+    Ok(line.trim().parse() == Ok(number))
 }

@@ -4,6 +4,7 @@ use std::fmt;
 
 use sshoal::Stage;
 use sshoal::error::Label;
+use sshoal::transfer::Transferred;
 
 /// How a command on one host ended. Hosts whose ends are equal are shown together.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -18,6 +19,8 @@ pub enum End {
     },
     /// The server closed the channel without a status.
     NoStatus,
+    /// The files were copied.
+    Copied(Transferred),
     /// The command did not run, or how it ended is unknown.
     Failed(Failure),
 }
@@ -38,13 +41,13 @@ pub struct Failure {
 
 impl End {
     pub fn is_success(&self) -> bool {
-        matches!(self, Self::Exited(0))
+        matches!(self, Self::Exited(0) | Self::Copied(_))
     }
 
     /// Whether the command was sent to the host: it may have printed something, or changed it.
     pub fn has_run(&self) -> bool {
         match self {
-            Self::Exited(_) | Self::Signaled { .. } | Self::NoStatus => true,
+            Self::Exited(_) | Self::Signaled { .. } | Self::NoStatus | Self::Copied(_) => true,
             Self::Failed(failure) => matches!(failure.stage, Stage::Running | Stage::Closing),
         }
     }
@@ -52,7 +55,7 @@ impl End {
     /// The kind of this end, to count by and for JSON.
     pub fn label(&self) -> Label {
         match self {
-            Self::Exited(0) => Label::Succeeded,
+            Self::Exited(0) | Self::Copied(_) => Label::Succeeded,
             Self::Exited(_) => Label::ExitStatus,
             Self::Signaled { .. } => Label::Signaled,
             Self::NoStatus => Label::NoStatus,
@@ -69,6 +72,7 @@ impl fmt::Display for End {
             Self::Signaled { name, core_dumped: false } => write!(f, "killed by signal {name}"),
             Self::Signaled { name, core_dumped: true } => write!(f, "killed by signal {name} (core dumped)"),
             Self::NoStatus => f.write_str("ended without an exit status"),
+            Self::Copied(done) => done.fmt(f),
             Self::Failed(failure) => f.write_str(&failure.text),
         }
     }

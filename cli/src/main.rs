@@ -48,6 +48,9 @@ fn main() -> ExitCode {
     let done = match invocation {
         Invocation::Run(args) => commands::run::run(&args),
         Invocation::Script(args) => commands::run::run_script(&args),
+        Invocation::Put(args) => commands::copy::put(&args),
+        Invocation::Get(args) => commands::copy::get(&args),
+        Invocation::Sync(args) => commands::copy::sync(&args),
         Invocation::Keyscan(args) => commands::keyscan::run(&args),
         Invocation::Last(args) => commands::last::run(&args),
         Invocation::Fold(args) => commands::fold::run(&args),

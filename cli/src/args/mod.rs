@@ -2,6 +2,7 @@
 //! connections.
 
 mod connection;
+mod copy;
 #[cfg(feature = "demo")]
 mod demo;
 mod duration;
@@ -16,14 +17,15 @@ mod secrets;
 use std::ffi::OsString;
 use std::path::Path;
 
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, Parser};
 
 pub use connection::ConnectionArgs;
+pub use copy::{CopyArgs, GetArgs, PutArgs, SyncArgs};
 #[cfg(feature = "demo")]
 pub use demo::DemoArgs;
 pub use duration::{Limit, shown};
-pub use others::{CompletionsArgs, FoldArgs, KeyscanArgs, LastArgs, ManualArgs, ScriptArgs};
+pub use others::{CompletionsArgs, FoldArgs, KeyscanArgs, LastArgs, ManualArgs, ScriptArgs, Via};
 pub use output::OutputArgs;
 pub use pace::PaceArgs;
 pub use pdsh::{DshbakArgs, PdshArgs};
@@ -41,6 +43,9 @@ use crate::targets::TargetArgs;
 pub enum Invocation {
     Run(Box<RunArgs>),
     Script(Box<ScriptArgs>),
+    Put(Box<PutArgs>),
+    Get(Box<GetArgs>),
+    Sync(Box<SyncArgs>),
     Keyscan(Box<KeyscanArgs>),
     Last(LastArgs),
     Fold(Box<FoldArgs>),
@@ -62,7 +67,7 @@ pub enum Invocation {
 #[command(
     name = "sshoal",
     version,
-    override_usage = "sshoal -w SET [OPTIONS] COMMAND [ARG]...\n       sshoal script|keyscan|last|hosts|fold|completions|manual --help",
+    override_usage = "sshoal -w SET [OPTIONS] COMMAND [ARG]...\n       sshoal put|get|sync|script|keyscan|last|hosts|fold|completions|manual --help",
     after_help = AFTER,
     after_long_help = AFTER_LONG,
     arg_required_else_help = true,
@@ -134,6 +139,18 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Invocation, cl
             .and_then(|args| checked::<ScriptArgs>(&args.task.output).map(|()| args))
             .map(Box::new)
             .map(Invocation::Script),
+        Some("put") => PutArgs::try_parse_from(&words[1..])
+            .and_then(|args| checked::<PutArgs>(&args.copy.output).map(|()| args))
+            .map(Box::new)
+            .map(Invocation::Put),
+        Some("get") => GetArgs::try_parse_from(&words[1..])
+            .and_then(|args| checked::<GetArgs>(&args.copy.output).map(|()| args))
+            .map(Box::new)
+            .map(Invocation::Get),
+        Some("sync") => SyncArgs::try_parse_from(&words[1..])
+            .and_then(|args| checked::<SyncArgs>(&args.copy.output).map(|()| args))
+            .map(Box::new)
+            .map(Invocation::Sync),
         Some("keyscan") => KeyscanArgs::try_parse_from(&words[1..]).map(Box::new).map(Invocation::Keyscan),
         Some("last") => LastArgs::try_parse_from(&words[1..]).map(Invocation::Last),
         Some("fold") => FoldArgs::try_parse_from(&words[1..]).map(Box::new).map(Invocation::Fold),
@@ -146,6 +163,7 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Invocation, cl
         #[cfg(feature = "demo")]
         Some("demo") => DemoArgs::try_parse_from(&words[1..]).map(Box::new).map(Invocation::Demo),
         _ => RunArgs::try_parse_from(words)
+            .map_err(of_clush)
             .and_then(|args| checked::<RunArgs>(&args.task.output).map(|()| args))
             .map(Box::new)
             .map(Invocation::Run),
@@ -160,6 +178,18 @@ fn checked<C: CommandFactory>(output: &OutputArgs) -> Result<(), clap::Error> {
     }
 }
 
+/// What copies files, for those who know clush.
+fn of_clush(error: clap::Error) -> clap::Error {
+    let is_copy = |value: &ContextValue| matches!(value, ContextValue::String(flag) if matches!(&**flag, "--copy" | "-c" | "--rcopy" | "--dest"));
+    match error.get(ContextKind::InvalidArg) {
+        Some(value) if is_copy(value) => RunArgs::command().error(
+            ErrorKind::UnknownArgument,
+            "clush's --copy is `sshoal put -w SET FILE... DEST`, and --rcopy is `sshoal get -w SET FILE... DEST`",
+        ),
+        _ => error,
+    }
+}
+
 /// The command line of runs.
 pub fn of_runs() -> clap::Command {
     RunArgs::command()
@@ -169,6 +199,9 @@ pub fn of_runs() -> clap::Command {
 pub fn subcommands() -> Vec<clap::Command> {
     vec![
         ScriptArgs::command().name("script"),
+        PutArgs::command().name("put"),
+        GetArgs::command().name("get"),
+        SyncArgs::command().name("sync"),
         KeyscanArgs::command().name("keyscan"),
         LastArgs::command().name("last"),
         HostsArgs::command().name("hosts"),
@@ -209,6 +242,16 @@ mod tests {
         assert_eq!(args.command, ["-x"]);
         assert!(run("sshoal -w web1 -Z uptime").is_err());
         assert!(run("sshoal -w web1").unwrap().command.is_empty());
+    }
+
+    #[test]
+    fn those_who_know_clush_are_told_how_files_are_copied() {
+        for line in ["sshoal -w web1 --copy f", "sshoal -w web1 -c f", "sshoal -w web1 --rcopy f"] {
+            let error = parse(line.split(' ').map(OsString::from)).unwrap_err().to_string();
+            assert!(error.contains("sshoal put -w SET") && error.contains("sshoal get -w SET"), "{error}");
+        }
+        let error = parse("sshoal -w web1 -Z f".split(' ').map(OsString::from)).unwrap_err();
+        assert!(!error.to_string().contains("put -w"));
     }
 
     #[test]

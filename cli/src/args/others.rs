@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 
 use super::output::FoldingArgs;
 use super::{ConnectionArgs, PaceArgs, TaskArgs};
@@ -27,12 +27,27 @@ pub struct ScriptArgs {
     /// What runs the script, with the arguments that make it read standard input, as `sh -s --`
     #[arg(long, value_name = "COMMAND", help_heading = "Running")]
     pub interpreter: Option<String>,
+    /// How the script reaches its shell: by standard input, or as a file
+    ///
+    /// `file` is for scripts that read themselves, and for programs. They are written to a
+    /// temporary file, which only the user can read, run with the arguments, and removed however they end,
+    /// also if the connection is lost.
+    #[arg(long, value_enum, value_name = "HOW", default_value_t, help_heading = "Running")]
+    pub via: Via,
     /// The script
     #[arg(value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     pub file: OsString,
     /// Its arguments, which arrive as they are
     #[arg(value_name = "ARG", trailing_var_arg = true, allow_hyphen_values = true, value_hint = clap::ValueHint::AnyPath)]
     pub args: Vec<OsString>,
+}
+
+/// How a script reaches its shell.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Via {
+    #[default]
+    Stdin,
+    File,
 }
 
 /// Record the keys of new hosts in known_hosts, as ssh does at first contact

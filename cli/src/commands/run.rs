@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use sshoal::output::sanitise;
 use sshoal::ssh_config::SshConfig;
 
-use crate::args::{RunArgs, ScriptArgs, TaskArgs};
+use crate::args::{RunArgs, ScriptArgs, TaskArgs, Via};
 use crate::confirm;
 use crate::history::{self, Record, Which};
 use crate::logging;
@@ -41,7 +41,14 @@ pub fn run(args: &RunArgs) -> Result<u8, Box<dyn Error>> {
 /// Runs a local script on all hosts, which read it from their standard input.
 pub fn run_script(args: &ScriptArgs) -> Result<u8, Box<dyn Error>> {
     logging::start(args.task.output.verbose);
-    let script = script::Script::read(Path::new(&args.file), args.interpreter.as_deref(), &args.args)?;
+    let (path, interpreter) = (Path::new(&args.file), args.interpreter.as_deref());
+    let script = match (args.via, interpreter) {
+        (Via::Stdin, _) => script::Script::read(path, interpreter, &args.args)?,
+        (Via::File, None) => script::Script::as_file(path, &args.args)?,
+        (Via::File, Some(_)) => {
+            return Err("--interpreter is for --via stdin: a file is run by itself".into());
+        }
+    };
     task(&args.task, script.command, Some(script.content))
 }
 
@@ -52,7 +59,7 @@ fn task(args: &TaskArgs, text: Vec<u8>, given_input: Option<Vec<u8>>) -> Result<
     let shown = String::from_utf8_lossy(&text).into_owned();
     let texts = Texts::new(text, &args.running, &targets)?;
     if args.safety.dry_run {
-        preview::print(&targets, &texts, args, &config)?;
+        preview::print(&targets, &texts, &args.connection, &config)?;
         return Ok(0);
     }
     if !confirm::run(&args.safety, &shown, &hosts)? {

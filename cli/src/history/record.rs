@@ -59,13 +59,14 @@ pub enum Which {
 }
 
 /// The ends of commands that have begun.
-const BEGUN: [Label; 6] = [
+const BEGUN: [Label; 7] = [
     Label::Succeeded,
     Label::ExitStatus,
     Label::Signaled,
     Label::NoStatus,
     Label::CommandTimeout,
     Label::ReadTimeout,
+    Label::Transfer,
 ];
 
 impl Record {

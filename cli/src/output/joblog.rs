@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use sshoal::output::sanitise;
 
-use super::{HostIndex, Hosts, News, Options, Report, Screen};
+use super::{HostIndex, Hosts, News, Options, Report, Screen, Way};
 use crate::end::End;
 
 const HEADER: &str = "Seq\tHost\tStarttime\tJobRuntime\tSend\tReceive\tExitval\tSignal\tCommand\n";
@@ -22,6 +22,7 @@ pub struct JobLog<'a> {
     command: String,
     /// When each host started, and how much output it has sent.
     jobs: Vec<(Option<Duration>, u64)>,
+    way: Option<Way>,
 }
 
 impl<'a> JobLog<'a> {
@@ -41,6 +42,7 @@ impl<'a> JobLog<'a> {
             // A tab or a line end would look like another field or another line.
             command: sanitise(&options.command).into_owned(),
             jobs: vec![(None, 0); hosts.len()],
+            way: options.way,
         };
         log.write(HEADER)?;
         Ok(log)
@@ -58,11 +60,17 @@ impl<'a> JobLog<'a> {
         let (status, signal) = match end {
             End::Exited(status) => (i64::from(*status), 0),
             End::Signaled { name, .. } => (-1, signal_number(name)),
+            End::Copied(_) => (0, 0),
             End::NoStatus | End::Failed(_) => (-1, 0),
+        };
+        let (sent, received) = match end {
+            End::Copied(done) if self.way == Some(Way::Put) => (done.bytes, 0),
+            End::Copied(done) if self.way == Some(Way::Get) => (0, done.bytes),
+            _ => (0, received),
         };
         let (seq, label, time) = (host + 1, self.hosts.label(host), time.as_secs_f64());
         let line = format!(
-            "{seq}\t{label}\t{time:.3}\t{runtime:10.3}\t0\t{received}\t{status}\t{signal}\t{}\n",
+            "{seq}\t{label}\t{time:.3}\t{runtime:10.3}\t{sent}\t{received}\t{status}\t{signal}\t{}\n",
             self.command
         );
         self.write(&line)

@@ -1,7 +1,7 @@
 //! JSON Lines: one object for each thing that happens, as `json-lines.schema.json` describes them.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Write};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -11,6 +11,7 @@ use serde::Serialize;
 use serde_json::ser::Formatter;
 use sshoal::fleet::Timings;
 use sshoal::output::sanitise;
+use sshoal::transfer::Transferred;
 use sshoal::{Stage, StdStream};
 
 use super::lines::{Lines, Piece};
@@ -21,6 +22,9 @@ use crate::end::End;
 /// break such a reader raises the version.
 const VERSION: u32 = 1;
 
+/// The progress of a host is told once in this time.
+const PROGRESS: Duration = Duration::from_secs(1);
+
 /// What happens, as JSON Lines.
 pub struct Json<'a> {
     hosts: &'a Hosts<'a>,
@@ -29,6 +33,8 @@ pub struct Json<'a> {
     command: String,
     is_begun: bool,
     kinds: BTreeMap<&'static str, usize>,
+    /// When the progress of each host was told.
+    told: HashMap<HostIndex, Duration>,
 }
 
 #[derive(Serialize)]
@@ -60,6 +66,7 @@ enum Event<'a> {
         #[serde(skip_serializing_if = "std::ops::Not::not")]
         partial: bool,
     },
+    Progress(Copied),
     End {
         outcome: Outcome<'a>,
         timings_us: BTreeMap<String, u64>,
@@ -88,6 +95,7 @@ enum Bytes<'a> {
 #[serde(rename_all = "snake_case")]
 enum Outcome<'a> {
     Exit(u32),
+    Copied(Copied),
     Signal(&'a str),
     NoStatus(bool),
     Failed {
@@ -99,10 +107,39 @@ enum Outcome<'a> {
     },
 }
 
+/// What copies have done.
+#[derive(Serialize)]
+struct Copied {
+    files: u64,
+    directories: u64,
+    links: u64,
+    skipped: u64,
+    deleted: u64,
+    bytes: u64,
+    total: u64,
+    verified: u64,
+}
+
+impl From<&Transferred> for Copied {
+    fn from(done: &Transferred) -> Self {
+        Self {
+            files: done.files,
+            directories: done.directories,
+            links: done.links,
+            skipped: done.skipped,
+            deleted: done.deleted,
+            bytes: done.bytes,
+            total: done.total,
+            verified: done.verified,
+        }
+    }
+}
+
 impl<'a> Json<'a> {
     pub fn new(hosts: &'a Hosts<'a>, options: &Options, began: SystemTime) -> Self {
         let (lines, command) = (Lines::new(), options.command.clone());
-        Self { hosts, lines, began, command, is_begun: false, kinds: BTreeMap::new() }
+        let told = HashMap::new();
+        Self { hosts, lines, began, command, is_begun: false, kinds: BTreeMap::new(), told }
     }
 
     fn write(
@@ -192,6 +229,7 @@ fn outcome(end: &End) -> Outcome<'_> {
         End::Exited(status) => Outcome::Exit(*status),
         End::Signaled { name, .. } => Outcome::Signal(name),
         End::NoStatus => Outcome::NoStatus(true),
+        End::Copied(done) => Outcome::Copied(done.into()),
         End::Failed(failure) => Outcome::Failed {
             stage: stage_name(failure.stage),
             kind: failure.label.as_str(),
@@ -228,7 +266,15 @@ impl Report for Json<'_> {
             News::Output { host, stream, bytes } => self.lines.push(host, stream, bytes, &mut |piece| {
                 write(screen, hosts, time, Some(host), line(stream, piece))
             }),
+            News::Progress { host, done } => match self.told.get(&host) {
+                Some(told) if at < *told + PROGRESS => Ok(()),
+                _ => {
+                    self.told.insert(host, at);
+                    self.write(screen, at, Some(host), Event::Progress(done.into()))
+                }
+            },
             News::Ended { host, end, timings } => {
+                self.told.remove(&host);
                 for stream in [StdStream::Stdout, StdStream::Stderr] {
                     self.lines.finish(host, stream, &mut |piece| {
                         write(screen, hosts, time, Some(host), line(stream, piece))

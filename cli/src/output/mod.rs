@@ -16,16 +16,19 @@
 //! | `--outdir`, `--errdir` | [`Options::outdir`], [`Options::errdir`] | `files.rs`: one file for each host |
 //! | `--joblog` | [`Options::joblog`] | `joblog.rs`: a line for each host, as GNU parallel's |
 //! | (on a terminal) | [`Options::progress`] | `progress.rs`: one line |
+//! | `put`, `get`, `sync` | [`Options::way`] | `copied.rs`: what was copied, as a line of output; `flow.rs`: bytes and rates |
 //! | `-q` | [`Options::quiet`] | `summary.rs`: failures only, no counts |
 //! | `--raw`, `--color` | [`Screen::raw`], [`Screen::of_process`] | |
 //!
 //! What makes these cheap is in `store/`: it keeps equal output of many hosts once.
 
 mod arrivals;
+mod copied;
 mod diff;
 mod differing;
 mod escape;
 mod files;
+mod flow;
 mod fold_input;
 mod folded;
 mod gather;
@@ -46,6 +49,7 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use sshoal::fleet::Timings;
+use sshoal::transfer::Transferred;
 use sshoal::{Stage, StdStream};
 
 use self::files::Files;
@@ -59,6 +63,7 @@ use self::stream::Stream;
 use self::summary::Summary;
 use crate::end::End;
 
+pub use copied::{Way, add};
 pub use fold_input::fold;
 pub use hosts::{Fold, HostIndex, Hosts};
 pub use screen::Screen;
@@ -76,6 +81,8 @@ pub enum News<'a> {
     Started { host: HostIndex },
     /// Output as it arrived: it may begin and end anywhere in a line.
     Output { host: HostIndex, stream: StdStream, bytes: &'a [u8] },
+    /// What the copies of a host have done so far.
+    Progress { host: HostIndex, done: &'a Transferred },
     /// The command has ended on this host, or failed before it ran.
     Ended { host: HostIndex, end: &'a End, timings: Timings },
     /// All hosts of a batch have ended; so many hosts of the run have not.
@@ -153,6 +160,10 @@ pub struct Options {
     pub progress: bool,
     /// Whether the summary has failures only.
     pub quiet: bool,
+    /// Which way files go, if the run copies files.
+    pub way: Option<Way>,
+    /// Whether only the progress line is shown.
+    pub only_progress: bool,
     /// The command, for the job log and for JSON.
     pub command: String,
     /// How to run the command again on the hosts that failed, for the summary.
@@ -179,6 +190,8 @@ pub struct Output<'a> {
     progress: Progress<'a>,
     /// Whether the progress line is drawn.
     shows_progress: bool,
+    /// Which way files go, if what was copied is shown as the output of each host.
+    says: Option<Way>,
 }
 
 impl<'a> Output<'a> {
@@ -215,14 +228,20 @@ impl<'a> Output<'a> {
         // The summary is last on the screen.
         views.push(Box::new(Summary::new(hosts, options)));
         let shows_progress = options.progress && screen.is_terminal(StdStream::Stderr);
-        Ok(Self { hosts, screen, views, progress: Progress::new(hosts), shows_progress })
+        if options.only_progress {
+            views.clear();
+        }
+        // What another program reads has it in numbers.
+        let says = options.way.filter(|_| options.form != Form::Json && !options.quiet);
+        let progress = Progress::new(hosts, options.way.is_some());
+        Ok(Self { hosts, screen, views, progress, shows_progress, says })
     }
 
     /// Hands news to all views. A view that fails writes what it has and gets no more news; the
     /// first error is returned.
     pub fn report(&mut self, news: News<'_>, at: Duration) -> io::Result<()> {
         self.progress.report(news, at);
-        let mut failed = Ok(());
+        let mut failed = self.say(news, at);
         self.views.retain_mut(|view| {
             let reported = view.report(news, at, &mut self.screen);
             let is_whole = reported.is_ok();
@@ -246,6 +265,20 @@ impl<'a> Output<'a> {
     /// The hosts that have printed something else than most, if output was compared.
     pub fn differing(&self) -> Option<Vec<HostIndex>> {
         self.views.iter().find_map(|view| view.differing())
+    }
+
+    /// Shows what was copied to a host, or from it, in the main form of output.
+    fn say(&mut self, news: News<'_>, at: Duration) -> io::Result<()> {
+        let (Some(way), News::Ended { host, end: End::Copied(done), .. }) = (self.says, news) else {
+            return Ok(());
+        };
+        let Some(form) = self.views.first_mut() else { return Ok(()) };
+        let line = format!("{}\n", copied::text(done, way));
+        form.report(
+            News::Output { host, stream: StdStream::Stdout, bytes: line.as_bytes() },
+            at,
+            &mut self.screen,
+        )
     }
 
     /// Writes what was reported. To be called when there is no news left for now, and at least ten

@@ -7,7 +7,9 @@ use std::time::Duration;
 use sshoal::Stage;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
+use super::flow::Flow;
 use super::{HostIndex, Hosts, News, Screen};
+use crate::end::End;
 
 /// The line is drawn again after this time, not for every host.
 const INTERVAL: Duration = Duration::from_millis(100);
@@ -28,6 +30,8 @@ pub struct Progress<'a> {
     drawn: Option<Duration>,
     /// How many hosts had ended, at times within the window of the rate.
     samples: VecDeque<(Duration, usize)>,
+    /// What was copied, if the run copies files.
+    flow: Option<Flow>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -42,10 +46,11 @@ enum State {
 }
 
 impl<'a> Progress<'a> {
-    pub fn new(hosts: &'a Hosts<'a>) -> Self {
+    pub fn new(hosts: &'a Hosts<'a>, copies: bool) -> Self {
         let states = vec![State::Waiting; hosts.len()];
         let samples = VecDeque::from([(Duration::ZERO, 0)]);
-        Self { hosts, states, ok: 0, failed: 0, drawn: None, samples }
+        let flow = copies.then(|| Flow::new(hosts.len()));
+        Self { hosts, states, ok: 0, failed: 0, drawn: None, samples, flow }
     }
 
     pub fn report(&mut self, news: News<'_>, at: Duration) {
@@ -54,8 +59,17 @@ impl<'a> Progress<'a> {
             News::Entered { host, stage } => self.enter(host, stage, at),
             News::Connected { host, .. } => self.enter(host, Stage::Opening, at),
             News::Started { host } => self.set(host, State::Active { stage: Stage::Running, since: at }),
+            News::Progress { host, done } => {
+                if let Some(flow) = &mut self.flow {
+                    flow.progress(host, done);
+                }
+            }
             News::Ended { host, end, .. } => {
                 self.set(host, State::Ended);
+                if let Some(flow) = &mut self.flow {
+                    let done = if let End::Copied(done) = end { Some(done) } else { None };
+                    flow.end(host, done);
+                }
                 let count = if end.is_success() { &mut self.ok } else { &mut self.failed };
                 *count += 1;
             }
@@ -92,6 +106,9 @@ impl<'a> Progress<'a> {
     }
 
     fn sample(&mut self, at: Duration) {
+        if let Some(flow) = &mut self.flow {
+            flow.sample(at, RATE_WINDOW);
+        }
         self.samples.push_back((at, self.ok + self.failed));
         while self.samples.get(1).is_some_and(|(time, _)| *time + RATE_WINDOW <= at) {
             self.samples.pop_front();
@@ -124,6 +141,15 @@ impl<'a> Progress<'a> {
         let ended = self.ok + self.failed;
         let mut parts =
             vec![("", format!("{ended}/{} ok {} failed {}", self.states.len(), self.ok, self.failed))];
+        let eta = |seconds: f64| format!("eta {}", whole(Duration::from_secs_f64(seconds.min(1e9).ceil())));
+        let copied = self.flow.as_ref().map(|flow| flow.parts(at));
+        if let Some((amount, rate)) = &copied {
+            parts.push((" | ", amount.clone()));
+            if let Some((rate, left)) = rate {
+                parts.push((" | ", rate.clone()));
+                parts.push((" | ", eta(*left)));
+            }
+        }
         let (mut connecting, mut running) = (0, 0);
         for state in &self.states {
             match state {
@@ -138,10 +164,9 @@ impl<'a> Progress<'a> {
         if !active.is_empty() {
             parts.push((" | ", active.join(" ")));
         }
-        if let Some(rate) = self.rate(at) {
+        if let Some(rate) = self.rate(at).filter(|_| copied.is_none()) {
             parts.push((" | ", format!("{rate:.0}/s")));
-            let left = (self.states.len() - ended) as f64 / rate;
-            parts.push((" | ", format!("eta {}", whole(Duration::from_secs_f64(left.min(1e9).ceil())))));
+            parts.push((" | ", eta((self.states.len() - ended) as f64 / rate)));
         }
         if let Some((host, stage, since)) = self.slowest(at) {
             let (label, taken) = (self.hosts.label(host), whole(at.saturating_sub(since)));

@@ -7,8 +7,10 @@ use std::time::Duration;
 use anstyle::{AnsiColor, Style};
 use sshoal::StdStream;
 use sshoal::error::Label;
+use sshoal::transfer::Transferred;
 use unicode_width::UnicodeWidthStr;
 
+use super::copied::{self, Way, bytes};
 use super::progress::duration;
 use super::{HostIndex, Hosts, News, Options, Report, Screen};
 use crate::end::End;
@@ -31,12 +33,24 @@ pub struct Summary<'a> {
     times: Vec<Duration>,
     quiet: bool,
     rerun: Option<String>,
+    /// Which way files went, and what all hosts have done.
+    way: Option<Way>,
+    copied: Transferred,
 }
 
 impl<'a> Summary<'a> {
     pub fn new(hosts: &'a Hosts<'a>, options: &Options) -> Self {
         let (quiet, rerun) = (options.quiet, options.rerun.clone());
-        Self { hosts, ends: Vec::new(), numbers: HashMap::new(), times: Vec::new(), quiet, rerun }
+        Self {
+            hosts,
+            ends: Vec::new(),
+            numbers: HashMap::new(),
+            times: Vec::new(),
+            quiet,
+            rerun,
+            way: options.way,
+            copied: Transferred::default(),
+        }
     }
 
     fn add(&mut self, host: HostIndex, end: &End) {
@@ -131,6 +145,12 @@ impl<'a> Summary<'a> {
                 &format!("sshoal: to run it again on those that failed: {rerun}\n"),
             )?;
         }
+        if let Some(way) = self.way {
+            let text = copied::text(&self.copied, way);
+            let rate = bytes(self.copied.bytes as f64 / at.as_secs_f64().max(0.001));
+            let rate = if way == Way::DryPut { String::new() } else { format!("; {rate}/s") };
+            screen.text(StdStream::Stderr, &format!("sshoal: {text}{rate}\n"))?;
+        }
         screen.text(StdStream::Stderr, &format!("sshoal: {}\n", self.times(at)))?;
         let hosts = if total == 1 { "host" } else { "hosts" };
         screen.text(StdStream::Stderr, &format!("{total} {hosts}: {ok} ok, {failed} failed{others}\n"))
@@ -164,6 +184,9 @@ impl Report for Summary<'_> {
             News::Ended { host, end, .. } => {
                 self.add(host, end);
                 self.times.push(at);
+                if let End::Copied(done) = end {
+                    copied::add(&mut self.copied, done);
+                }
                 Ok(())
             }
             News::Finished => {

@@ -1,5 +1,6 @@
 //! What will be done, decided before anything is done. Nothing here touches the network.
 
+mod copies;
 pub mod percent;
 pub mod preview;
 pub mod script;
@@ -7,6 +8,7 @@ mod template;
 mod values;
 
 use std::ffi::{OsStr, OsString};
+use std::iter::repeat_n;
 use std::os::unix::ffi::OsStringExt;
 use std::time::Duration;
 
@@ -16,7 +18,9 @@ use sshoal::output::Keep;
 use sshoal::ssh_config::{LocalContext, SshConfigError};
 use sshoal::{Command, Run};
 
-use crate::args::{Limit, MaxFail, RunningArgs, SafetyArgs, SecretArgs, Secrets};
+pub use copies::{Copies, get, put, sync};
+
+use crate::args::{CopyArgs, Limit, MaxFail, RunningArgs, SafetyArgs, SecretArgs, Secrets};
 use crate::run::Rule;
 use crate::targets::Target;
 
@@ -27,6 +31,8 @@ const UNREAD: usize = 64 * 1024;
 #[derive(Debug, Default)]
 pub struct Plan {
     texts: Texts,
+    /// What is copied, instead of commands that run.
+    copies: Option<Copies>,
     /// What all hosts get on standard input, if that is not this program's.
     pub given_input: Option<Vec<u8>>,
     pub command_limit: Option<Duration>,
@@ -114,6 +120,27 @@ impl Plan {
         }
     }
 
+    /// These copies.
+    pub fn of_copies(copies: Copies, args: &CopyArgs) -> Self {
+        let limit = |limit: Option<Limit>| limit.and_then(|Limit(limit)| limit);
+        Self {
+            copies: Some(copies),
+            command_limit: limit(args.command_timeout),
+            silence: limit(args.idle),
+            deadline: args.deadline,
+            ..Self::of(Texts::default())
+        }
+    }
+
+    pub fn has_copies(&self) -> bool {
+        self.copies.is_some()
+    }
+
+    /// How many commands each host has.
+    pub fn per_host(&self) -> usize {
+        self.copies.as_ref().map_or(1, |copies| copies.per_host)
+    }
+
     /// Without any settings.
     pub fn of(texts: Texts) -> Self {
         Self { texts, asks_first: true, ..Self::default() }
@@ -141,17 +168,23 @@ impl Plan {
 
     /// The run of these hosts.
     pub fn run(&self, hosts: &[HostId], has_input: bool) -> Run {
-        let run = match &self.texts {
-            Texts::Same(text) => Run::new(self.command(text, has_input)).hosts(hosts.iter().copied()),
-            Texts::Each(texts) => {
+        let per_host = self.per_host();
+        let run = match (&self.copies, &self.texts) {
+            (Some(copies), _) => {
+                let command = self.with_user(copies.command.clone().time_limit(self.command_limit));
+                Run::new(command).hosts(hosts.iter().flat_map(|host| repeat_n(*host, per_host)))
+            }
+            (None, Texts::Same(text)) => Run::new(self.command(text, has_input)).hosts(hosts.iter().copied()),
+            (None, Texts::Each(texts)) => {
                 let commands = texts.iter().map(|text| self.command(text, has_input));
                 Run::each(hosts.iter().copied().zip(commands))
             }
         };
-        let run = run.batches(self.batches.iter().copied());
+        let run = run.batches(self.batches.iter().map(|size| of_commands(*size, hosts.len(), per_host)));
         let run = if self.gate.is_some() { run.gated() } else { run };
         match self.max_fail {
-            Some(MaxFail::Hosts(hosts)) => run.max_failures(hosts),
+            // A host that is not reached fails with all of its commands.
+            Some(MaxFail::Hosts(hosts)) => run.max_failures(hosts * per_host),
             Some(MaxFail::Percent(percent)) => run.max_failure_percent(percent),
             None => run,
         }
@@ -170,6 +203,11 @@ impl Plan {
             .stdin(input)
             .stdout(Keep::BackPressure(UNREAD))
             .stderr(Keep::BackPressure(UNREAD));
+        self.with_user(command)
+    }
+
+    /// Through sudo, if that is wanted.
+    fn with_user(&self, command: Command) -> Command {
         let Some(Sudo { user, password }) = &self.sudo else { return command };
         let command = if user == "root" { command.sudo(true) } else { command.run_as(user) };
         match password {
@@ -177,6 +215,18 @@ impl Plan {
             // It must not take the command's input for a password.
             None => command.sudo_non_interactive(true),
         }
+    }
+}
+
+/// The size of a batch in commands, if each of so many hosts has several.
+fn of_commands(size: Batch, hosts: usize, per_host: usize) -> Batch {
+    match size {
+        Batch::Hosts(hosts) => Batch::Hosts(hosts * per_host),
+        // Rounded to whole hosts, as the library rounds it.
+        Batch::Percent(percent) if per_host > 1 => {
+            Batch::Hosts((hosts * usize::from(percent)).div_ceil(100).max(1) * per_host)
+        }
+        size => size,
     }
 }
 
@@ -193,6 +243,14 @@ pub fn local_user() -> Result<String, SshConfigError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn batches_have_whole_hosts() {
+        let sizes = [Batch::Hosts(2), Batch::Percent(34), Batch::Percent(1), Batch::Rest];
+        let several = sizes.map(|size| of_commands(size, 10, 3));
+        assert_eq!(several, [Batch::Hosts(6), Batch::Hosts(12), Batch::Hosts(3), Batch::Rest]);
+        assert_eq!(sizes.map(|size| of_commands(size, 10, 1)), sizes);
+    }
 
     #[test]
     fn words_are_joined_as_by_ssh() {

@@ -11,14 +11,14 @@ use sshoal::output::sanitise;
 use sshoal::ssh_config::{LocalContext, ProxyRoute, SshConfig, SshSettings};
 
 use super::Texts;
-use crate::args::TaskArgs;
+use crate::args::ConnectionArgs;
 use crate::targets::Target;
 
 /// Prints a line for each host: the login, the way, whether its key is on record, and the command.
 pub fn print(
     targets: &[Target],
     texts: &Texts,
-    args: &TaskArgs,
+    connection: &ConnectionArgs,
     config: &SshConfig,
 ) -> Result<(), Box<dyn Error>> {
     let context = LocalContext::current()?;
@@ -27,7 +27,7 @@ pub fn print(
     let width = targets.iter().map(|target| target.name.len()).max().unwrap_or_default();
     let mut out = io::stdout().lock();
     for (position, target) in targets.iter().enumerate() {
-        let settings = resolver.resolve(&args.connection.destination(target))?;
+        let settings = resolver.resolve(&connection.destination(target))?;
         let user = settings.user.as_deref().unwrap_or(&context.user);
         let port = settings.port.as_deref().copied().unwrap_or(22);
         let way = match settings.proxy.as_deref() {

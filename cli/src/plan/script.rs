@@ -1,4 +1,4 @@
-//! `sshoal script`: a local file as the standard input of a shell.
+//! `sshoal script`: a local file as the standard input of a shell, or as a file on the host.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
@@ -10,6 +10,16 @@ pub struct Script {
     pub command: Vec<u8>,
     pub content: Vec<u8>,
 }
+
+/// Receives a program of so many bytes as a file, runs it if it is whole, and removes it. A signal
+/// that ends the shell does so after that.
+const RUN_FILE: &str = r#"n=$1; shift
+f=$(mktemp "${TMPDIR:-/tmp}/sshoal.XXXXXX") || exit 126
+trap 'rm -f "$f"' EXIT
+for s in HUP INT TERM; do trap "rm -f \"\$f\"; trap - EXIT $s; kill -$s \$\$" $s; done
+cat > "$f" && [ "$(wc -c < "$f")" -eq "$n" ] && chmod 700 "$f" || exit 126
+"$f" "$@" < /dev/null
+exit $?"#;
 
 impl Script {
     /// Reads a script. Its first line says which shell runs it, unless `interpreter` does.
@@ -24,11 +34,27 @@ impl Script {
             None => of_first_line(&content).map_err(|problem| format!("{}: {problem}", path.display()))?,
         }
         .into_bytes();
-        for arg in args {
-            command.push(b' ');
-            command.extend(quoted(arg.as_bytes()));
-        }
+        append(&mut command, args);
         Ok(Self { command, content })
+    }
+
+    /// Reads a script or a program, which runs as a file on the host.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn as_file(path: &Path, args: &[OsString]) -> Result<Self, String> {
+        let content = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
+        let mut command = [b"sh -c ", &quoted(RUN_FILE.as_bytes())[..], b" sh "].concat();
+        command.extend(content.len().to_string().as_bytes());
+        append(&mut command, args);
+        Ok(Self { command, content })
+    }
+}
+
+fn append(command: &mut Vec<u8>, args: &[OsString]) {
+    for arg in args {
+        command.push(b' ');
+        command.extend(quoted(arg.as_bytes()));
     }
 }
 

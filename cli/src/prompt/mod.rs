@@ -236,7 +236,7 @@ impl Prompt<'_> {
         let hosts = Hosts::new(targets.iter().map(|target| target.name.clone()), &fold_labels);
         let texts = Texts::new(command.into(), running, &targets)?;
         if safety.dry_run {
-            preview::print(&targets, &texts, self.args, &self.config)?;
+            preview::print(&targets, &texts, &self.args.connection, &self.config)?;
             return Ok(Flow::Continue(()));
         }
         // The number of hosts is in front of each line, so only who wants to is asked for it.

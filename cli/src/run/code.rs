@@ -15,7 +15,7 @@ pub const STOPPED: u8 = 5;
 /// | code | meaning |
 /// |---|---|
 /// | 0 | every command exited with status 0 |
-/// | 1 | some command exited with another status |
+/// | 1 | some command exited with another status, or some copy failed |
 /// | 3 | some command was ended by a signal or a time limit |
 /// | 4 | some host could not be reached, or refused the login or the command |
 /// | 5 | some command was not started, because the run was stopped |
@@ -50,6 +50,7 @@ impl ExitCode {
         self.worst = self.worst.max(severity(end));
         let status = match end {
             End::Exited(status) => u8::try_from(*status).unwrap_or(u8::MAX),
+            End::Copied(_) => 0,
             _ => NO_STATUS,
         };
         self.largest = self.largest.max(status);
@@ -89,11 +90,12 @@ pub fn code_of_signal(signal: i32) -> u8 {
 
 fn severity(end: &End) -> u8 {
     match end {
-        End::Exited(0) => 0,
+        End::Exited(0) | End::Copied(_) => 0,
         End::Exited(_) => 1,
         End::Signaled { .. } | End::NoStatus => 3,
         End::Failed(Failure { label, .. }) => match label {
             Label::NotStarted => 5,
+            Label::Transfer => 1,
             Label::CommandTimeout | Label::ReadTimeout | Label::Cancelled => 3,
             _ => 4,
         },
@@ -120,7 +122,7 @@ mod tests {
     fn the_worst_end_decides() {
         let ends = [
             End::Exited(0),
-            End::Exited(99),
+            failed(Label::Transfer),
             failed(Label::CommandTimeout),
             failed(Label::HostKeyUnknown),
             failed(Label::NotStarted),

@@ -11,8 +11,9 @@ use super::broadcast::Laggard;
 use super::ends::{Stop, left_behind};
 use super::gate::Gatekeeper;
 use super::interrupts::Wish;
-use super::runner::{Phase, Runner, State, Task};
+use super::runner::{Phase, Runner};
 use super::signals::Signals;
+use super::task::{State, Task};
 use crate::output::HostIndex;
 
 impl Runner<'_> {
@@ -50,7 +51,9 @@ impl Runner<'_> {
     fn cancel(&mut self, host: HostIndex, stop: Stop) {
         let task = &mut self.tasks[host];
         task.stop.get_or_insert((stop, Instant::now()));
-        self.event_loop.fleet.cancel(task.command);
+        for command in task.open() {
+            self.event_loop.fleet.cancel(command);
+        }
     }
 
     /// Starts nothing more, and ends what runs.
@@ -150,15 +153,17 @@ impl Runner<'_> {
         let unfinished = |(host, task): (HostIndex, &Task)| match task.state {
             State::Ended(_) => None,
             State::Waiting | State::Running => {
-                let command = self.event_loop.fleet.command(task.command);
-                let stage = command.map_or(Stage::Queued, |command| command.stage());
+                let commands = task.open().filter_map(|id| self.event_loop.fleet.command(id));
+                let stage = commands.map(|command| command.stage()).max().unwrap_or(Stage::Queued);
                 Some((host, stage))
             }
         };
         let left: Vec<_> = self.tasks.iter().enumerate().filter_map(unfinished).collect();
         for (host, stage) in left {
             // A later run is not to get its events.
-            self.event_loop.fleet.release(self.tasks[host].command);
+            for command in self.tasks[host].open() {
+                self.event_loop.fleet.release(command);
+            }
             self.conclude(host, &left_behind(stage), Timings::default());
         }
     }

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use sshoal::error::Label;
+use sshoal::error::{Label, LocalProblem, TransferProblem};
 use sshoal::output::sanitise;
-use sshoal::{HostError, Outcome, Stage};
+use sshoal::{HostError, HostErrorKind, Outcome, Stage};
 
 use crate::args::shown;
 use crate::end::{End, Failure};
@@ -79,6 +79,7 @@ pub fn end_of(outcome: &Outcome, stop: Option<Stop>, in_time: bool) -> End {
             End::Signaled { name: sanitise(&signal.name).into_owned(), core_dumped: signal.core_dumped }
         }
         Outcome::NoStatus => End::NoStatus,
+        Outcome::Transferred(done) => End::Copied(**done),
         Outcome::Failed(error) => End::Failed(failure(error, stop, in_time)),
         other => End::Failed(Failure {
             stage: Stage::Running,
@@ -113,16 +114,59 @@ fn failure(error: &HostError, stop: Option<Stop>, in_time: bool) -> Failure {
                 Label::NotStarted => format!("not started: {}", stop.text()),
                 _ if in_time || error.stage() < Stage::Running => stop.text(),
                 _ => format!("{}; the command did not end, and may still run", stop.text()),
-            },
+            } + &left_over(error),
             advice: stop.advice().map(str::to_owned),
         },
         None => Failure {
             stage: error.stage(),
             label,
-            text: sanitise(&error.cause().replace(OF_LIBRARY, "")).into_owned(),
-            advice: advice(label).map(str::to_owned),
+            text: format!("{}{}", sanitise(&cause(error)), left_over(error)),
+            advice: match error.kind() {
+                HostErrorKind::Transfer(problem) => of_transfer(problem),
+                _ => advice(label),
+            }
+            .map(str::to_owned),
         },
     }
+}
+
+/// That a copy failed is known, so its problem says enough.
+fn cause(error: &HostError) -> String {
+    match error.kind() {
+        HostErrorKind::Transfer(problem) => problem.to_string(),
+        _ => error.cause().replace(OF_LIBRARY, ""),
+    }
+}
+
+fn left_over(error: &HostError) -> String {
+    match error.left_over() {
+        [] => String::new(),
+        [path] => format!("; the temporary file {path} may be left on the host"),
+        [path, rest @ ..] => {
+            format!("; the temporary file {path} and {} more may be left on the host", rest.len())
+        }
+    }
+}
+
+/// What the user can do about a copy that has failed.
+fn of_transfer(problem: &TransferProblem) -> Option<&'static str> {
+    Some(match problem {
+        TransferProblem::Refused { status, .. } if status == "permission denied" => {
+            "Copy to a place that the user (-l) may write to, or install a file with --sudo."
+        }
+        TransferProblem::IsDirectory { .. } | TransferProblem::Local(LocalProblem::Directory { .. }) => {
+            "-r copies directories."
+        }
+        TransferProblem::WrongChecksum { .. } => {
+            "Copy it again; if that does not help, check the host's disk."
+        }
+        TransferProblem::Local(LocalProblem::Loop { .. }) => {
+            "--links=copy or --links=skip does not follow links."
+        }
+        TransferProblem::Local(LocalProblem::Exists { .. }) => "Without --no-clobber, files are replaced.",
+        TransferProblem::Incomplete { first, .. } => return of_transfer(first),
+        _ => return None,
+    })
 }
 
 /// What the user can do about failures of this kind.

@@ -12,6 +12,7 @@
 //! | `gate` | what decides whether the next batch starts |
 //! | `silence` | commands that print nothing for too long |
 //! | `ends` | from the outcomes of the library to what reports show |
+//! | `task` | the commands of one host |
 //! | `code` | the exit code |
 
 mod broadcast;
@@ -27,10 +28,11 @@ mod keys;
 mod runner;
 mod signals;
 mod silence;
+mod task;
 
 pub use code::{Rule, STOPPED, USAGE, code_of_signal};
 pub use event_loop::EventLoop;
-pub use interrupts::{OF_PROMPT, to_handle};
+pub use interrupts::{OF_PROMPT, OF_RUN, to_handle};
 pub use runner::{Ended, RunError, Runner};
 
 use sshoal::Fleet;

@@ -5,7 +5,8 @@ use std::io::{self, ErrorKind, IsTerminal};
 use std::time::{Duration, Instant};
 
 use sshoal::error::Label;
-use sshoal::fleet::{CommandId, HostId, RunId, Timings};
+use sshoal::fleet::{CommandId, HostId, RunId, Tally, Timings};
+use sshoal::transfer::Transferred;
 use sshoal::{Event, Outcome};
 
 use super::broadcast::Broadcast;
@@ -16,6 +17,7 @@ use super::gate::{Gatekeeper, Progress};
 use super::input::Input;
 use super::interrupts::Interrupts;
 use super::silence::Silence;
+use super::task::{State, Task};
 use crate::end::End;
 use crate::output::{HostIndex, News, Output};
 use crate::plan::Plan;
@@ -34,6 +36,8 @@ pub struct Ended {
     pub labels: Vec<Label>,
     /// The hosts that have printed something else than most, if output was compared.
     pub differing: Option<Vec<HostIndex>>,
+    /// What was copied to each host, or from it.
+    pub copied: Vec<Transferred>,
 }
 
 /// A run in progress.
@@ -54,26 +58,12 @@ pub struct Runner<'a> {
     pub(super) code: ExitCode,
     pub(super) phase: Phase,
     pub(super) run: RunId,
+    /// How many commands each host has.
+    per_host: usize,
+    copies: bool,
     /// Whether something else may follow on the hosts.
     pub(super) keeps_hosts: bool,
     pub(super) gate: Option<Gatekeeper>,
-}
-
-/// The command of one host.
-#[derive(Debug)]
-pub(super) struct Task {
-    pub(super) host: HostId,
-    pub(super) command: CommandId,
-    pub(super) state: State,
-    /// Why this program has ended the command, and when.
-    pub(super) stop: Option<(Stop, Instant)>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum State {
-    Waiting,
-    Running,
-    Ended(Label),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,7 +87,8 @@ impl<'a> Runner<'a> {
         let input = if plan.sends_stdin { Input::of_stdin(fleet.waker())? } else { None };
         let started = fleet.start(plan.run(ids, input.is_some()))?;
         let (now, is_watched) = (Instant::now(), io::stderr().is_terminal());
-        let task = |(host, command)| Task { host, command, state: State::Waiting, stop: None };
+        let per_host = plan.per_host();
+        let task = |(host, commands): (&HostId, &[CommandId])| Task::new(*host, commands);
         Ok(Self {
             interrupts: Interrupts::new(is_watched && plan.asks_first),
             is_watched,
@@ -105,13 +96,15 @@ impl<'a> Runner<'a> {
             by_id: ids.iter().copied().zip(0..).collect(),
             input: input.map(|input| Broadcast::new(input, ids.len(), plan.silence)),
             silence: plan.silence.map(|limit| Silence::new(limit, ids.len(), now)),
-            tasks: ids.iter().copied().zip(started.commands).map(task).collect(),
+            tasks: ids.iter().zip(started.commands.chunks(per_host)).map(task).collect(),
             began: now,
             deadline: plan.deadline.map(|limit| (now + limit, limit)),
             stop: None,
             code: ExitCode::default(),
             phase: Phase::Going,
             run: started.run,
+            per_host,
+            copies: plan.has_copies(),
             keeps_hosts: plan.keeps_hosts,
             gate: plan.gate.clone().map(Gatekeeper::new),
             event_loop,
@@ -144,7 +137,8 @@ impl<'a> Runner<'a> {
             State::Waiting | State::Running => Label::Cancelled,
         };
         let labels = self.tasks.iter().map(label).collect();
-        Ok(Ended { code: self.code, labels, differing: self.output.differing() })
+        let copied = self.tasks.iter().filter(|_| self.copies).map(Task::copied).collect();
+        Ok(Ended { code: self.code, labels, differing: self.output.differing(), copied })
     }
 
     fn timeout(&self) -> Option<Duration> {
@@ -167,9 +161,10 @@ impl<'a> Runner<'a> {
                 | Event::Connected { host, .. }
                 | Event::Started { host, .. }
                 | Event::Output { host, .. }
+                | Event::Progress { host, .. }
                 | Event::Finished { host, .. } => self.by_id.get(host).copied(),
                 Event::BatchDone { run, batch, tally, left, .. } if *run == self.run => {
-                    let (batch, tally, left) = (*batch, *tally, *left);
+                    let (batch, (tally, left)) = (*batch, self.of_hosts(*tally, *left));
                     if let Some(gate) = self.gate.as_mut().filter(|_| left > 0) {
                         gate.reach(Progress { batch: batch + 1, tally, left });
                     }
@@ -193,12 +188,19 @@ impl<'a> Runner<'a> {
                     }
                     self.output.report(News::Output { host, stream, bytes }, at)
                 }
-                Event::Started { .. } => {
-                    self.begin(host);
-                    self.output.report(News::Started { host }, at)
+                Event::Started { .. } => match self.begin(host) {
+                    true => self.output.report(News::Started { host }, at),
+                    false => Ok(()),
+                },
+                Event::Progress { command, done, .. } => {
+                    if let Some(silence) = &mut self.silence {
+                        silence.hear(host, Instant::now());
+                    }
+                    let done = self.tasks[host].progress(command, &done);
+                    self.output.report(News::Progress { host, done: &done }, at)
                 }
-                Event::Finished { outcome, timings, .. } => {
-                    self.end(host, &outcome, timings);
+                Event::Finished { command, outcome, timings, .. } => {
+                    self.end(host, command, &outcome, timings);
                     Ok(())
                 }
                 _ => Ok(()),
@@ -207,23 +209,28 @@ impl<'a> Runner<'a> {
         }
     }
 
-    fn begin(&mut self, host: HostIndex) {
+    /// Returns whether this is the first command of the host that has started.
+    fn begin(&mut self, host: HostIndex) -> bool {
         let task = &mut self.tasks[host];
+        if task.state != State::Waiting {
+            return false;
+        }
         task.state = State::Running;
         if let Some(silence) = &mut self.silence {
             silence.begin(host, Instant::now());
         }
         if let Some(input) = &mut self.input {
-            input.begin(host, task.command);
+            input.begin(host, task.first());
         }
+        true
     }
 
-    fn end(&mut self, host: HostIndex, outcome: &Outcome, timings: Timings) {
+    fn end(&mut self, host: HostIndex, command: CommandId, outcome: &Outcome, timings: Timings) {
         let task = &mut self.tasks[host];
         let stop = task.stop.or(self.stop);
         let has_ended = stop.is_none_or(|(_, since)| since.elapsed() < STOP_GRACE);
         let end = end_of(outcome, stop.map(|(stop, _)| stop), has_ended);
-        task.state = State::Ended(end.label());
+        let Some(end) = task.end(command, end) else { return };
         if let Some(input) = &mut self.input {
             input.end(host);
         }
@@ -233,6 +240,23 @@ impl<'a> Runner<'a> {
             self.event_loop.fleet.remove_host(id);
         }
         self.conclude(host, &end, timings);
+    }
+
+    /// What a batch has done, in hosts instead of commands.
+    fn of_hosts(&self, tally: Tally, left: usize) -> (Tally, usize) {
+        if self.per_host == 1 {
+            return (tally, left);
+        }
+        let mut tally = tally;
+        let count = |is_success: bool| {
+            let is_counted = |task: &&Task| match task.state {
+                State::Ended(label) => (label == Label::Succeeded) == is_success,
+                State::Waiting | State::Running => false,
+            };
+            self.tasks.iter().filter(is_counted).count()
+        };
+        (tally.succeeded, tally.failed) = (count(true), count(false));
+        (tally, left / self.per_host)
     }
 
     pub(super) fn conclude(&mut self, host: HostIndex, end: &End, timings: Timings) {

@@ -45,6 +45,11 @@ impl Fleet {
     }
 
     fn program(&self, args: &[&str]) -> Program {
+        self.named(&[], args)
+    }
+
+    /// A command line with this as its first word.
+    fn named(&self, word: &[&str], args: &[&str]) -> Program {
         let known = format!("UserKnownHostsFile={}", self.path("known_hosts"));
         let login = [
             "-F",
@@ -59,7 +64,7 @@ impl Fleet {
             "IdentitiesOnly=yes",
         ];
         let (key, port) = (self.path("key"), self.sim.port().to_string());
-        let program = Program::new(&self.folder.path().join("state")).args(login);
+        let program = Program::new(&self.folder.path().join("state")).args(word.iter().copied()).args(login);
         program.args(["-i", &key, "-p", &port]).args(args.iter().copied())
     }
 
@@ -179,4 +184,63 @@ fn a_thousand_connected_hosts_answer_the_next_command_at_once() {
     eprintln!("1,000 connected hosts have answered after {:?}", begun.elapsed());
     assert!(begun.elapsed().as_secs() < 5, "{:?}", begun.elapsed());
     assert_eq!(fleet.sim.stats().expect("stats").connections, HOSTS as u64);
+}
+
+#[test]
+fn a_thousand_hosts_get_a_file_and_full_disks_are_one_message() {
+    let fleet = Fleet::start(&["i%10==3 set:sftp-space=50000", "i%20==5 auth:refuse"]);
+    let file = fleet.file("app.conf", &"x".repeat(100_000)).display().to_string();
+    let args = ["--hostfile", &fleet.path("hosts"), "-b", &file, "/etc/app/app.conf"];
+    let done = fleet.named(&["put"], &args).run();
+    assert_eq!(done.code, Some(4), "{}", done.err);
+    assert!(done.out.contains("(850)\n") && done.out.ends_with("1 file, 100.0 kB\n"), "{}", done.out);
+    assert_eq!(done.err.matches("100 hosts: cannot write to").count(), 1, "{}", done.err);
+    assert!(done.err.contains("sshoal: 850 files, 85.0 MB; "), "{}", done.err);
+    assert!(done.err.contains("1000 hosts: 850 ok, 150 failed"), "{}", done.err);
+    let files = |index: usize| {
+        let mut paths: Vec<String> = Vec::new();
+        for file in fleet.sim.files_of(fleet.sim.host(index)).expect("the files") {
+            paths.push(String::from_utf8_lossy(&file.path).into_owned());
+        }
+        paths
+    };
+    assert!(files(0).iter().any(|path| path.ends_with("etc/app/app.conf")), "{:?}", files(0));
+    // Nothing is half done.
+    assert!(files(3).iter().all(|path| !path.contains("app.conf")), "{:?}", files(3));
+    let args = ["--last=failed", "-q", "-t", "2", &file, "/etc/app/app.conf"];
+    let done = fleet.named(&["put"], &args).run();
+    assert!(done.err.contains("50 hosts: authentication failed"), "{}", done.err);
+}
+
+#[test]
+fn the_progress_of_copies_is_in_bytes() {
+    let fleet = Fleet::start(&["* set:sftp-delay=20"]);
+    let file = fleet.file("big", &"x".repeat(4_000_000)).display().to_string();
+    let hosts: String = (0..3).map(|index| format!("{}\n", fleet.sim.host(index))).collect();
+    fleet.file("few", &hosts);
+    let args = ["--hostfile", &fleet.path("few"), &file, "/big"];
+    let terminal = Terminal::start(fleet.named(&["put"], &args), 110, 20);
+    terminal.await_screen("bytes, share, rate and time", |screen| {
+        let line = screen.lines().find(|line| line.contains("0/3 ok 0 failed 0 | "));
+        line.is_some_and(|line| {
+            [" MB ", " % | ", "B/s | eta ", "| running 3"].iter().all(|part| line.contains(part))
+        })
+    });
+    terminal.await_text("3 hosts: 3 ok, 0 failed");
+    assert!(terminal.text().contains("3 files, 12.0 MB; "), "{}", terminal.text());
+    // After an interrupt nothing is half done, and what could not be removed in time is named.
+    let args = ["--hostfile", &fleet.path("few"), &file, "/other"];
+    let mut terminal = Terminal::start(fleet.named(&["put"], &args), 110, 20);
+    terminal.await_text("| running 3");
+    terminal.press("\x03");
+    terminal.await_text("^C again within 2 s: cancel");
+    terminal.press("\x03");
+    assert_eq!(terminal.exit_code(), 130, "{}", terminal.text());
+    for index in 0..3 {
+        let files = fleet.sim.files_of(fleet.sim.host(index)).expect("the files");
+        let paths: Vec<_> = files.iter().map(|file| String::from_utf8_lossy(&file.path)).collect();
+        assert!(paths.iter().all(|path| path != "/other"), "{paths:?}");
+        let is_named = terminal.text().replace('\n', "").contains("may be left on the host");
+        assert!(is_named || paths.iter().all(|path| !path.contains("other")), "{paths:?}");
+    }
 }

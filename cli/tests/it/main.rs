@@ -5,6 +5,7 @@
 
 mod completion;
 mod contact;
+mod copies;
 #[cfg(feature = "demo")]
 mod demo;
 mod ends;

@@ -39,6 +39,37 @@ fn a_script_runs_without_a_copy_on_the_host() {
 }
 
 #[test]
+fn a_script_can_be_a_file_on_the_host_and_is_removed() {
+    let site = Site::with(super::support::sshd::Sshd::builder().option("AcceptEnv TMPDIR"), 2);
+    let there = site.sshd.dir().join("temporary");
+    std::fs::create_dir(&there).expect("a folder");
+    let left = || std::fs::read_dir(&there).expect("a folder").count();
+    let run = |script: &str, args: &[&str]| {
+        let line = format!("#!/bin/bash\n{script}");
+        let file = site.file("script", line);
+        let first = ["script", "--via", "file", "-F", site.config(), "-w", "web[1-2]", "-q"];
+        let variable = format!("TMPDIR={}", there.display());
+        site.bare().args(first).args(["--env", &variable, &file]).args(args.iter().copied()).run()
+    };
+    let done = run(
+        "grep -c 'reads itself' \"$0\"; stat -c %a \"$0\"; echo \"[$1][$2]\"; cat; exit 3",
+        &["a b", "-x"],
+    );
+    let lines = |host| [format!("{host}: 1"), format!("{host}: 700"), format!("{host}: [a b][-x]")];
+    let mut expected = [lines("web1"), lines("web2")].concat();
+    expected.sort();
+    assert_eq!(
+        (done.sorted(), done.code),
+        (expected.iter().map(String::as_str).collect(), Some(1)),
+        "{done:?}"
+    );
+    assert_eq!(left(), 0);
+    let done = run("kill -TERM 0", &[]);
+    assert!(done.code == Some(3) && done.err.contains("killed by signal TERM"), "{done:?}");
+    assert_eq!(left(), 0);
+}
+
+#[test]
 fn sudo_gets_the_password_once_and_a_wrong_one_goes_to_few_hosts() {
     let Some(user) = TestUser::create() else { return };
     let Some(_sudoers) = Sudoers::add(&user, "{user} ALL=(ALL) ALL") else { return };

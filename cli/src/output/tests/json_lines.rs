@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use sshoal::error::Label;
+use sshoal::transfer::Transferred;
 
 use super::*;
 use crate::output::Form;
@@ -69,29 +70,37 @@ fn play_all(output: &mut Output<'_>) {
     report(output, super::output(0, "out:Grüße\t\"x\"\r\nbeg"));
     report(output, News::Output { host: 0, stream: StdStream::Stderr, bytes: b"\xff\x00\n" });
     report(output, super::output(0, "out:un"));
+    let mut done = Transferred::default();
+    (done.files, done.bytes, done.total) = (1, 10, 12);
+    for _ in 0..2 {
+        report(output, News::Progress { host: 2, done: &done });
+    }
     report(output, ended(0, &exited(7)));
     report(output, ended(1, &signaled("TERM")));
     report(output, News::BatchDone { batch: 0, left: 2 });
-    report(output, ended(2, &End::NoStatus));
+    report(output, ended(2, &End::Copied(done)));
     let advice = Some("Try again.");
     report(output, ended(3, &failed_as(RunStage::Authenticating, Label::Auth, "no key accepted", advice)));
+    report(output, ended(4, &End::NoStatus));
 }
 
 #[test]
 fn each_event_is_an_object_on_a_line() {
-    let lines = written(&["web1", "web2", "db1", "db2"], play_all);
-    let expected = r#"{"v":1,"t":"start","hosts":4,"command":"ls \"/tmp\"","ts":0.0}
+    let lines = written(&["web1", "web2", "db1", "db2", "db3"], play_all);
+    let expected = r#"{"v":1,"t":"start","hosts":5,"command":"ls \"/tmp\"","ts":0.0}
 {"v":1,"t":"connected","timings_us":{},"ts":1.5,"host":"web1"}
 {"v":1,"t":"started","ts":1.5,"host":"web1"}
 {"v":1,"t":"line","stream":"stdout","text":"Grüße\t\"x\"\r","ts":1.5,"host":"web1"}
 {"v":1,"t":"line","stream":"stderr","b64":"/wA=","ts":1.5,"host":"web1"}
+{"v":1,"t":"progress","files":1,"directories":0,"links":0,"skipped":0,"deleted":0,"bytes":10,"total":12,"verified":0,"ts":1.5,"host":"db1"}
 {"v":1,"t":"line","stream":"stdout","text":"begun","ts":1.5,"host":"web1"}
 {"v":1,"t":"end","outcome":{"exit":7},"timings_us":{},"ts":1.5,"host":"web1"}
 {"v":1,"t":"end","outcome":{"signal":"TERM"},"timings_us":{},"ts":1.5,"host":"web2"}
 {"v":1,"t":"batch","batch":0,"left":2,"ts":1.5}
-{"v":1,"t":"end","outcome":{"no_status":true},"timings_us":{},"ts":1.5,"host":"db1"}
+{"v":1,"t":"end","outcome":{"copied":{"files":1,"directories":0,"links":0,"skipped":0,"deleted":0,"bytes":10,"total":12,"verified":0}},"timings_us":{},"ts":1.5,"host":"db1"}
 {"v":1,"t":"end","outcome":{"failed":{"stage":"authenticating","kind":"auth","text":"no key accepted","advice":"Try again."}},"timings_us":{},"ts":1.5,"host":"db2"}
-{"v":1,"t":"summary","hosts":4,"ok":0,"failed":4,"seconds":2.5,"kinds":{"auth":1,"exit_status":1,"no_status":1,"signaled":1},"ts":2.5}
+{"v":1,"t":"end","outcome":{"no_status":true},"timings_us":{},"ts":1.5,"host":"db3"}
+{"v":1,"t":"summary","hosts":5,"ok":1,"failed":4,"seconds":2.5,"kinds":{"auth":1,"exit_status":1,"no_status":1,"signaled":1,"succeeded":1},"ts":2.5}
 "#;
     assert_eq!(lines, expected);
 }
@@ -108,14 +117,14 @@ fn objects_are_safe_for_a_terminal() {
 
 #[test]
 fn each_line_is_as_the_schema_says() {
-    let lines = written(&["web1", "web2", "db1", "db2"], |output| {
+    let lines = written(&["web1", "web2", "db1", "db2", "db3"], |output| {
         play_all(output);
         let long = format!("out:{}", "x".repeat(1 << 20));
         report(output, super::output(1, &long));
         report(output, super::output(1, "out:more"));
     });
     assert_eq!(lines.matches("\"partial\":true").count(), 1);
-    assert_eq!(validated(&lines), "batch connected end line start started summary\n");
+    assert_eq!(validated(&lines), "batch connected end line progress start started summary\n");
     // The validator can say no.
     let wrong = lines.replace("\"exit\":7", "\"exit\":-7");
     assert!(validated(&wrong).starts_with("not allowed"), "{}", validated(&wrong));

@@ -202,7 +202,7 @@ fn times_are_for_people() {
 #[test]
 fn the_slowest_host_is_that_whose_attempt_began_first() {
     let hosts = hosts_of(3);
-    let mut progress = Progress::new(&hosts);
+    let mut progress = Progress::new(&hosts, false);
     progress.report(News::Entered { host: 1, stage: RunStage::Resolving }, at(0));
     progress.report(News::Entered { host: 0, stage: RunStage::Connecting }, at(100));
     // Not worth a look.

@@ -30,12 +30,18 @@ impl Site {
 
     /// With a login as this user. sshd passes on no signals to the commands of root.
     pub fn of_user(user: &TestUser) -> Self {
-        Self::of(Sshd::start(), user.name(), 4)
+        Self::of_user_with(Sshd::builder(), user)
     }
 
-    /// With hosts of these names, patterns of ssh_config, which are all one.
-    pub fn named_as(patterns: &[&str]) -> Self {
-        let site = Self::start();
+    pub fn of_user_with(builder: sshd::Builder, user: &TestUser) -> Self {
+        Self::of(builder.start(), user.name(), 4)
+    }
+
+    /// With hosts of these names, patterns of ssh_config, which are all one. Files are copied to
+    /// this folder, instead of the home directory.
+    pub fn named_as(patterns: &[&str], home: &std::path::Path) -> Self {
+        let sftp = format!("Subsystem sftp {} -d {}", super::sftp::SFTP_SERVER, home.display());
+        let site = Self::with(Sshd::builder().option(&sftp), 4);
         let text = std::fs::read_to_string(&site.config).expect("the configuration");
         let hosts = format!("Host {}\n HostName 127.0.2.2\n", patterns.join(" "));
         fs::write(&site.config, hosts + &text).expect("write the configuration");
