@@ -78,6 +78,12 @@ exec_edges! {
         cancelled_in(ExecPhase::Requesting, Script::channel(Channel { exec: Answer::ok(3), ..Channel::default() }));
     };
     Requesting => Finished, a_refused_command_is_an_error: || refused(Channel { exec: denied(), ..Channel::default() });
+    Requesting => Waiting, a_transfer_goes_on_where_sftp_is_refused: || {
+        without_sftp(Channel { exec: denied(), ..Channel::default() });
+    };
+    Running => Waiting, a_transfer_goes_on_where_the_sftp_server_is_missing: || {
+        without_sftp(Channel::sending(vec![(1, Packet::Status(127)), (1, Packet::Eof), (1, Packet::Close)]));
+    };
     Running => Stopping, a_running_command_can_be_cancelled: || {
         cancelled_in(ExecPhase::Running, Script::channel(Channel::sending(vec![])));
     };
@@ -131,6 +137,17 @@ fn refused(channel: Channel) {
     let bench = run(Script::channel(channel));
     assert!(matches!(bench.error(0).kind(), HostErrorKind::Channel(_)), "{}", bench.error(0));
     assert!(bench.view().is_idle, "the connection must stay up");
+}
+
+/// The second channel runs `scp`, which says what its protocol does not have.
+fn without_sftp(first: Channel) {
+    let channels = vec![first, Channel::default()];
+    let mut bench = Bench::new(Script::peer(Peer { channels, ..Peer::default() }));
+    bench.transfer();
+    bench.run();
+    let error = bench.error(0).to_string();
+    assert!(error.contains("scp failed on the host: out"), "{error}");
+    assert_eq!(bench.dials(), 1);
 }
 
 fn cancelled_in(phase: ExecPhase, script: Script) {
