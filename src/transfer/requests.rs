@@ -68,6 +68,8 @@ pub(crate) struct Requests {
     /// The largest read and write that the server accepts, in bytes.
     pub max_read: u32,
     pub max_write: u32,
+    /// The largest number of files that the server keeps open at once.
+    pub max_files: usize,
     /// The largest number of requests without an answer.
     max_in_flight: usize,
 }
@@ -100,6 +102,7 @@ impl Default for Requests {
             extensions: Extensions::default(),
             max_read: limits::CHUNK as u32,
             max_write: limits::CHUNK as u32,
+            max_files: limits::FILES_AT_ONCE,
             max_in_flight: limits::SFTP_IN_FLIGHT,
         }
     }
@@ -122,6 +125,9 @@ impl Requests {
         };
         self.max_read = bounded(server.read);
         self.max_write = bounded(server.write);
+        if let Ok(handles @ 1..) = usize::try_from(server.handles) {
+            self.max_files = handles.min(limits::FILES_AT_ONCE);
+        }
     }
 
     /// Whether a task should make another request now. Requests that clean up are made in any

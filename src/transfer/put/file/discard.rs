@@ -31,6 +31,7 @@ impl FilePut {
             _ => self.enter(FileState::Discarding),
         }
         self.awaits_chunk = false;
+        self.chunk = None;
         if !self.handle.is_empty() {
             let handle = mem::take(&mut self.handle);
             self.send(Step::Close, &Request::Close { handle: &handle }, cx);

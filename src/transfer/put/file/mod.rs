@@ -45,6 +45,8 @@ pub(super) struct FilePut {
     /// How many requests and commands of this file have not been answered.
     awaited: usize,
     awaits_chunk: bool,
+    /// A chunk that was sent up to this position, because there was no room for more.
+    chunk: Option<(Arc<[u8]>, usize)>,
     awaits_check: bool,
     /// Whether the temporary file may exist on the host.
     may_exist: bool,
@@ -93,6 +95,7 @@ impl FilePut {
             next: 0,
             awaited: 0,
             awaits_chunk: false,
+            chunk: None,
             awaits_check: false,
             may_exist: false,
             others: Vec::new(),

@@ -18,8 +18,8 @@ impl FilePut {
             if !cx.requests.has_room() {
                 return;
             }
-            match reader.chunk(self.index, self.next, cx.jobs) {
-                Some(chunk) => self.write(&chunk, cx),
+            match self.chunk.take().or_else(|| Some((reader.chunk(self.index, self.next, cx.jobs)?, 0))) {
+                Some((chunk, start)) => self.write(chunk, start, cx),
                 None => self.awaits_chunk = true,
             }
         }
@@ -31,11 +31,15 @@ impl FilePut {
         }
     }
 
-    /// Sends a chunk, in as many writes as the server needs.
-    fn write(&mut self, chunk: &Arc<[u8]>, cx: &mut TaskCx<'_>) {
+    /// Sends a chunk from this position on, in as many writes as the server needs. A server may
+    /// accept one byte at a time, so what there is no room for waits.
+    fn write(&mut self, chunk: Arc<[u8]>, mut start: usize, cx: &mut TaskCx<'_>) {
         let max = cx.requests.max_write as usize;
-        let mut start = 0;
         while start < chunk.len() {
+            if !cx.requests.has_room() {
+                self.chunk = Some((chunk, start));
+                return;
+            }
             let end = chunk.len().min(start + max);
             cx.requests.write(self.slot, &self.handle, self.next, chunk.clone(), start..end);
             self.awaited += 1;
@@ -56,7 +60,7 @@ impl FilePut {
         }
         self.awaits_chunk = false;
         match read {
-            Ok(chunk) if self.state == FileState::Writing => self.write(&chunk, cx),
+            Ok(chunk) if self.state == FileState::Writing => self.write(chunk, 0, cx),
             Ok(_) => {}
             Err(problem) => self.fail(problem.into(), cx),
         }

@@ -308,3 +308,21 @@ fn an_answer_of_the_wrong_kind_is_an_error() {
     world.deliver();
     assert!(matches!(world.transfer.end(), Some(Err(TransferProblem::Protocol(_)))));
 }
+
+#[test]
+fn a_server_that_takes_few_bytes_at_a_time_does_not_fill_memory() {
+    let mut world = world(|put| put);
+    world.host.extensions.limits = true;
+    world.host.limits = [34_000, 10, 10, 1];
+    for round in 0.. {
+        assert!(round < 10_000, "it does not end");
+        world.work();
+        assert!(world.replies.len() <= crate::limits::SFTP_IN_FLIGHT, "{} at once", world.replies.len());
+        if let Some(end) = world.transfer.end() {
+            end.unwrap();
+            break;
+        }
+        world.deliver();
+    }
+    assert_replaced(&world);
+}

@@ -7,6 +7,8 @@ use crate::sftp::{Attrs, Extensions, Name, OpenFlags, Reply, Request, StatusCode
 const FILE: u32 = 0o100_000;
 const DIRECTORY: u32 = 0o040_000;
 const LINK: u32 = 0o120_000;
+/// `SSH_FXP_EXTENDED_REPLY`.
+const EXTENDED_REPLY: u8 = 201;
 
 /// What is at a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +34,8 @@ pub(super) struct Host {
     pub is_endless: bool,
     given: u32,
     pub extensions: Extensions,
+    /// The limits of the server, if it has that extension: of packets, reads, writes and handles.
+    pub limits: [u64; 4],
     /// Decides about each request by its number, before it is carried out.
     pub refuse: Refuse,
     /// How many requests the host has read.
@@ -53,6 +57,7 @@ impl Host {
             is_endless: false,
             given: 0,
             extensions: Extensions { posix_rename: true, fsync: true, limits: false },
+            limits: [0; 4],
             refuse: Box::new(|_, _| None),
             requests: 0,
             loses_bytes: false,
@@ -243,6 +248,9 @@ impl Host {
                 }
                 let node = Node { mode: LINK | 0o777, bytes: target.to_vec(), times: Times::default() };
                 self.nodes.insert(link.to_vec(), node);
+            }
+            Request::Limits => {
+                return Ok(peer::packet(EXTENDED_REPLY, id, &self.limits.map(u64::to_be_bytes).concat()));
             }
             _ => return Err(StatusCode::OpUnsupported),
         }
