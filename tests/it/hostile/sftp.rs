@@ -319,11 +319,21 @@ fn transcripts(kind: &str) -> [String; 3] {
     SERIES.map(|of| transcript(&answers(kind, requests(of))))
 }
 
+/// What `--list` prints: a line for each kind with what it does.
+fn list() -> String {
+    let output = Command::new(PYTHON[0]).args(&PYTHON[1..]).arg(script()).arg("--list").output();
+    String::from_utf8(output.expect("python3").stdout).expect("text")
+}
+
+/// The names of all kinds.
+pub fn kinds() -> Vec<String> {
+    list().lines().filter_map(|line| line.split_once('\t')).map(|(kind, _)| kind.to_owned()).collect()
+}
+
 #[test]
 fn each_kind_does_what_it_says() {
     let _dog = super::guard("sftp_kinds");
-    let output = Command::new(PYTHON[0]).args(&PYTHON[1..]).arg(script()).arg("--list").output();
-    let list = String::from_utf8(output.expect("python3").stdout).expect("text");
+    let list = list();
     let kinds: Vec<(&str, &str)> = list.lines().filter_map(|line| line.split_once('\t')).collect();
     assert!(kinds.len() > 90 && kinds[0].0 == "healthy", "{list}");
     let healthy = transcripts("healthy");

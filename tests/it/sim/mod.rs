@@ -35,6 +35,7 @@ mod streams;
 mod support;
 mod system_calls;
 mod threads;
+mod transfers;
 mod volume;
 
 use std::path::PathBuf;

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use sshoal::error::CancelCause;
 use sshoal::fleet::{CommandId, HostId, RunId, Tally};
+use sshoal::transfer::Transferred;
 use sshoal::{Budget, Event, Fleet, HostError, HostErrorKind, Outcome};
 
 /// The events of one batch.
@@ -29,6 +30,8 @@ pub struct Driven {
     pub ends: BTreeMap<CommandId, Outcome>,
     /// Standard output and standard error together.
     pub output: BTreeMap<CommandId, Vec<u8>>,
+    /// The progress of each transfer, in order. Progress that goes back fails the test.
+    pub progress: BTreeMap<CommandId, Vec<Transferred>>,
     pub batches: Vec<BatchDone>,
     pub runs: Vec<(RunId, Tally)>,
     pub drained: bool,
@@ -43,6 +46,7 @@ impl Driven {
             started: BTreeSet::new(),
             ends: BTreeMap::new(),
             output: BTreeMap::new(),
+            progress: BTreeMap::new(),
             batches: Vec::new(),
             runs: Vec::new(),
             drained: false,
@@ -60,7 +64,7 @@ impl Driven {
     }
 
     fn take_events(&mut self) {
-        let Self { fleet, connected, started, ends, output, batches, runs, drained, .. } = self;
+        let Self { fleet, connected, started, ends, output, progress, batches, runs, drained, .. } = self;
         while let Some(event) = fleet.next_event() {
             assert!(!*drained, "an event after the last: {event:?}");
             match event {
@@ -70,6 +74,16 @@ impl Driven {
                 }
                 Event::Output { command, bytes, .. } | Event::Line { command, bytes, .. } => {
                     output.entry(command).or_default().extend_from_slice(bytes);
+                }
+                Event::Progress { command, done, .. } => {
+                    assert!(
+                        started.contains(&command) && !ends.contains_key(&command),
+                        "{command:?}: {done:?}"
+                    );
+                    let earlier = progress.entry(command).or_default();
+                    let goes_on = |last: &Transferred| last.bytes <= done.bytes && last.files <= done.files;
+                    assert!(earlier.last().is_none_or(goes_on), "{earlier:?}, then {done:?}");
+                    earlier.push(done);
                 }
                 Event::Finished { command, outcome, .. } => {
                     let before = ends.insert(command, outcome.clone());

@@ -17,7 +17,7 @@ use crate::support::sshd::Sshd;
 
 /// The address of the bastions; no host behind them uses it.
 pub(super) const GATE: &str = "127.0.3.1";
-const SECOND_GATE: &str = "127.0.3.2";
+pub(super) const SECOND_GATE: &str = "127.0.3.2";
 
 /// This server as a proxy at this address, with its key.
 pub(super) fn gate(sshd: &Sshd, host: &str) -> Proxy {
@@ -26,7 +26,7 @@ pub(super) fn gate(sshd: &Sshd, host: &str) -> Proxy {
 }
 
 /// One known_hosts file with the keys of each server under these names.
-fn known(servers: &[(&Sshd, &[&str])]) -> PathBuf {
+pub(super) fn known(servers: &[(&Sshd, &[&str])]) -> PathBuf {
     let lines = servers
         .iter()
         .flat_map(|(sshd, names)| names.iter().map(|name| sshd.known_hosts_lines(name)).collect::<Vec<_>>());

@@ -3,7 +3,11 @@
 mod copies;
 mod files;
 mod get;
+mod interrupted;
+mod kills;
 mod put;
+mod servers;
+mod side_by_side;
 mod without_sftp;
 
 use std::path::Path;
