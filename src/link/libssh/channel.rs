@@ -61,9 +61,16 @@ impl MaxPacket {
         }
     }
 
-    /// How many bytes one write may pass to libssh.
+    /// How many bytes one write may pass to libssh: whole packets, because a rest of ten bytes costs
+    /// a packet of its own.
     pub(super) fn chunk(self) -> usize {
-        limits::WRITE_CHUNK.min(self.payload().saturating_mul(limits::WRITE_PACKETS))
+        let packets = (limits::WRITE_CHUNK / self.payload().max(1)).clamp(1, limits::WRITE_PACKETS);
+        limits::WRITE_CHUNK.min(self.payload().saturating_mul(packets))
+    }
+
+    /// Whether so little fits into a packet that [`limits::WRITE_PACKETS`] bounds a write.
+    pub(super) fn is_tiny(self) -> bool {
+        self.payload().saturating_mul(limits::WRITE_PACKETS) < limits::WRITE_CHUNK
     }
 }
 
@@ -372,5 +379,27 @@ unsafe extern "C" fn on_open_response(
         // SAFETY: the session that calls; the string is copied before libssh can change it.
         let text = unsafe { text_at(sys::ssh_get_error(session.cast())) };
         log_lines::report(|log| log.note_refusal(&text));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_write_is_of_whole_packets() {
+        for (announced, chunk) in [
+            (0, 0),
+            (10, 0),
+            (11, 16),
+            (1_034, 16_384),
+            (20_010, 20_000),
+            (32_768, 32_758),
+            (262_144, 32_768),
+        ] {
+            assert_eq!(MaxPacket::Announced(announced).chunk(), chunk, "{announced}");
+        }
+        assert_eq!(MaxPacket::Unasked.chunk(), 0);
+        assert!(MaxPacket::Seen(2_047).is_tiny() && !MaxPacket::Seen(2_048).is_tiny());
     }
 }

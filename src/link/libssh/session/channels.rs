@@ -157,8 +157,7 @@ impl SshSession {
         if input.is_empty() || self.in_key_exchange || self.is_congested(backlog) || self.is_reset() {
             return Ok(0);
         }
-        let is_measured =
-            matches!(max_packet, MaxPacket::Seen(_)) && max_packet.chunk() < limits::WRITE_CHUNK;
+        let is_measured = matches!(max_packet, MaxPacket::Seen(_)) && max_packet.is_tiny();
         let _scope = if is_measured { CallScope::at(sys::SSH_LOG_PACKET as u32) } else { self.listen() };
         let before = self.raw.counts();
         let rc = if self.window(id) == 0 { 0 } else { self.call(id, ChannelCall::Write(input))? };
