@@ -316,7 +316,8 @@ impl Bench {
 
     /// Gives the session a command that sends a file.
     pub(super) fn transfer(&mut self) -> usize {
-        let command = Command::from(Put::bytes(*b"contents", "/etc/motd"));
+        let path = format!("/srv/file {}", self.commands.len());
+        let command = Command::from(Put::bytes(*b"contents", path));
         let requests = command.to_requests(1, Deliver::Nothing).unwrap();
         self.request(requests[0].clone(), b"", false)
     }

@@ -156,6 +156,7 @@ fn simulate(seed: u64) -> Vec<Phase> {
     let inputs = &mut Random::new(!seed);
     let of_command = &mut Random::new(seed.rotate_left(32));
     let of_agent = &mut Random::new(seed.rotate_left(16));
+    let of_transfer = &mut Random::new(seed.rotate_left(8));
     let mut bench = bench(random, of_command, of_agent);
     bench.check_idle = seed.is_multiple_of(8);
     let mut phases = Vec::new();
@@ -179,7 +180,12 @@ fn simulate(seed: u64) -> Vec<Phase> {
             input: stdin,
             ..RunOptions::default()
         };
-        bench.command_with(options, if is_open { input } else { b"" }, random.chance(70));
+        let ends = random.chance(70);
+        if of_transfer.chance(10) {
+            bench.transfer();
+        } else {
+            bench.command_with(options, if is_open { input } else { b"" }, ends);
+        }
         for _ in 0..random.below(60) {
             match random.below(40) {
                 0 => _ = bench.step(Input::Wake),
