@@ -23,7 +23,7 @@ fn flags_are_those_of_the_subcommand() {
     assert_eq!(found("sshoal --la"), ["--last", "--last="]);
     assert!(found("sshoal -").contains(&"-w".to_owned()));
     assert_eq!(found("sshoal key"), ["keyscan"]);
-    assert_eq!(found("sshoal ").len(), 7);
+    assert_eq!(found("sshoal ").len(), 10);
     // Every flag says what it is for.
     let Answer::Words(all) = answer(&words("sshoal -")) else { panic!("no flags") };
     assert!(all.iter().all(|(flag, meaning)| !meaning.is_empty() || flag.ends_with('=')), "{all:?}");

@@ -61,8 +61,8 @@ impl MaxPacket {
         }
     }
 
-    /// How many bytes one write may pass to libssh: whole packets, because a rest of ten bytes costs
-    /// a packet of its own.
+    /// How many bytes one write may pass to libssh: whole packets, because a rest of ten bytes
+    /// costs a packet of its own.
     pub(super) fn chunk(self) -> usize {
         let packets = (limits::WRITE_CHUNK / self.payload().max(1)).clamp(1, limits::WRITE_PACKETS);
         limits::WRITE_CHUNK.min(self.payload().saturating_mul(packets))
