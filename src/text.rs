@@ -85,6 +85,19 @@ fn bounded(bytes: &[u8], max_bytes: usize, keeps: impl Fn(char) -> bool) -> Cow<
     Cow::Owned(out)
 }
 
+/// Appends the text as one word for a POSIX shell. Inside single quotes, only the single quote is
+/// special (POSIX.1-2024, XCU 2.2.2).
+pub(crate) fn quote(text: &[u8], out: &mut Vec<u8>) {
+    out.push(b'\'');
+    for &byte in text {
+        match byte {
+            b'\'' => out.extend_from_slice(br"'\''"),
+            _ => out.push(byte),
+        }
+    }
+    out.push(b'\'');
+}
+
 /// Like [`sanitise_bounded`], but line ends stay: `\n` and `\r\n` both become `\n`. White space at
 /// the end of the text is dropped. The text is copied, so it must be short.
 pub(crate) fn sanitise_lines(text: &[u8], max_bytes: usize) -> String {

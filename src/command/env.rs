@@ -6,10 +6,10 @@ use std::fmt;
 
 use super::Command;
 use super::request::ChannelRequest;
-use super::wrap::quote;
 use crate::error::{ConfigProblem, Error};
 use crate::limits;
 use crate::output::Encoding;
+use crate::text::quote;
 
 /// An environment variable.
 #[derive(Clone, PartialEq, Eq, Hash)]

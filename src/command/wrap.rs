@@ -8,6 +8,7 @@ use crate::error::{CommandProblem, ConfigProblem, Error};
 use crate::host::check_account;
 use crate::limits;
 use crate::output::Encoding;
+use crate::text::quote;
 
 /// The shell to use with `sudo` or a user, if no shell is set: the remote user's own shell.
 const REMOTE_SHELL: &str = "$SHELL -c";
@@ -92,19 +93,6 @@ fn encoded<'a>(setting: &'static str, text: &'a str, encoding: Encoding) -> Resu
 
 fn invalid(setting: &'static str, text: &str, problem: impl ToString) -> Error {
     ConfigProblem::Invalid { setting, value: text.to_owned(), problem: problem.to_string() }.of_command()
-}
-
-/// Appends the text as one word for a POSIX shell. Inside single quotes, only the single quote is
-/// special (POSIX.1-2024, XCU 2.2.2).
-pub(super) fn quote(text: &[u8], out: &mut Vec<u8>) {
-    out.push(b'\'');
-    for &byte in text {
-        match byte {
-            b'\'' => out.extend_from_slice(br"'\''"),
-            _ => out.push(byte),
-        }
-    }
-    out.push(b'\'');
 }
 
 /// Appends a user name. As in parallel-ssh, ordinary names are not quoted. All others are, for

@@ -20,11 +20,3 @@ pub const REMOTE_NAME_BYTES: usize = 1024;
 /// Requests for names of a directory without an answer. With OpenSSH's hundred names per answer,
 /// they hide most of the round trip.
 pub const READDIRS_IN_FLIGHT: usize = 4;
-
-/// How many reads of a file may return less than was requested, in addition to one for each
-/// [`SHORT_READ`] bytes that have arrived.
-pub const SHORT_FILE_READS: u64 = 64;
-
-/// Bytes that a read returns at least on average, of a server that returns less than was requested
-/// (OpenSSH: `MIN_READ_SIZE`).
-pub const SHORT_READ: u64 = 512;

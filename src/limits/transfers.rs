@@ -108,5 +108,6 @@ pub const UNSIZED_FILE: u64 = 64 * 1024 * 1024;
 pub const READ_MIN: u32 = 512;
 
 /// How many reads of a file may return less than was requested, in addition to one for each
-/// [`READ_MIN`] bytes of the file. Requests that are on their way already may all be too large.
+/// [`READ_MIN`] bytes that have arrived. Requests that are on their way already may all be too
+/// large.
 pub const SHORT_READS: u64 = 64;

@@ -104,18 +104,17 @@ impl Transfer {
         if self.phase == Phase::Ended || bytes.is_empty() {
             return;
         }
-        let fed = if self.is_plain {
+        if self.is_plain {
             let (task, mut cx) = self.split();
-            task.receive(bytes, &mut cx)
-        } else {
-            let mut decoder = mem::take(&mut self.decoder);
-            let fed = decoder.feed(bytes, |reply| self.reply(reply));
-            self.decoder = decoder;
-            fed
-        };
+            let handled = task.receive(bytes, &mut cx);
+            return self.handled(handled);
+        }
+        let mut decoder = mem::take(&mut self.decoder);
+        let fed = decoder.feed(bytes, |reply| self.reply(reply));
+        self.decoder = decoder;
         match fed {
-            Err(problem) if self.phase == Phase::Working || !self.is_plain => self.fail(problem),
-            _ => self.go_on(),
+            Ok(()) => self.go_on(),
+            Err(problem) => self.fail(problem),
         }
     }
 
@@ -160,16 +159,19 @@ impl Transfer {
     pub(crate) fn answer(&mut self, answer: FileAnswer) {
         let (task, mut cx) = self.split();
         let handled = task.answer(answer, &mut cx);
-        match handled {
-            Err(problem) if self.phase == Phase::Working => self.fail(problem),
-            _ => self.go_on(),
-        }
+        self.handled(handled);
     }
 
     /// Handles the end of a command on the host.
     pub(crate) fn ran(&mut self, result: ErrandResult) {
         let (task, mut cx) = self.split();
         let handled = task.ran(result, &mut cx);
+        self.handled(handled);
+    }
+
+    /// Goes on after the task has handled something. While it cleans up, it has nothing left that
+    /// could fail.
+    fn handled(&mut self, handled: Result<(), TransferProblem>) {
         match handled {
             Err(problem) if self.phase == Phase::Working => self.fail(problem),
             _ => self.go_on(),

@@ -1,6 +1,7 @@
 //! Commands that a transfer runs on its host, beside the SFTP channel.
 
 use crate::output::Outcome;
+use crate::text;
 
 /// A command that a transfer needs on its host.
 #[derive(Debug)]
@@ -40,30 +41,20 @@ impl ErrandResult {
     }
 }
 
-/// Appends a path as one word for a POSIX shell. A path that begins with a dash does not look like
-/// an option.
-pub(super) fn quote(path: &[u8], text: &mut Vec<u8>) {
-    text.extend_from_slice(if path.starts_with(b"-") { b"'./" } else { b"'" });
-    for &byte in path {
-        match byte {
-            b'\'' => text.extend_from_slice(br"'\''"),
-            _ => text.push(byte),
-        }
-    }
-    text.push(b'\'');
+/// A path as one word for a POSIX shell. A path that begins with a dash does not look like an
+/// option.
+pub(super) fn quoted(path: &[u8]) -> Vec<u8> {
+    let start = if path.starts_with(b"-") { &b"./"[..] } else { b"" };
+    let mut word = Vec::new();
+    text::quote(&[start, path].concat(), &mut word);
+    word
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
     #[test]
     fn a_path_is_one_word_and_no_option() {
-        let quoted = |path: &str| {
-            let mut text = Vec::new();
-            quote(path.as_bytes(), &mut text);
-            String::from_utf8(text).unwrap()
-        };
+        let quoted = |path: &str| String::from_utf8(super::quoted(path.as_bytes())).unwrap();
         assert_eq!(quoted("a b"), "'a b'");
         assert_eq!(quoted("it's $(reboot)"), r"'it'\''s $(reboot)'");
         assert_eq!(quoted("-rf"), "'./-rf'");

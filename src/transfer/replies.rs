@@ -42,6 +42,16 @@ pub(super) fn done(reply: &Reply<'_>) -> Result<Result<(), Refusal>, TransferPro
     }
 }
 
+/// How many bytes a read of `len` bytes has returned: at least one, and not more than that.
+pub(super) fn read_length(len: u32, bytes: &[u8]) -> Result<u32, TransferProblem> {
+    match u32::try_from(bytes.len()).unwrap_or(u32::MAX) {
+        found if found == 0 || found > len => {
+            Err(TransferProblem::Protocol(format!("a read of {len} bytes returned {found}")))
+        }
+        found => Ok(found),
+    }
+}
+
 /// The refusal of a request that has no other answer than the one that the caller has ruled out.
 pub(super) fn refused(reply: &Reply<'_>) -> Result<Refusal, TransferProblem> {
     match reply {

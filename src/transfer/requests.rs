@@ -70,8 +70,6 @@ pub(crate) struct Requests {
     pub max_write: u32,
     /// The largest number of files that the server keeps open at once.
     pub max_files: usize,
-    /// The largest number of requests without an answer.
-    max_in_flight: usize,
 }
 
 /// A part of what waits to be sent.
@@ -103,7 +101,6 @@ impl Default for Requests {
             max_read: limits::CHUNK as u32,
             max_write: limits::CHUNK as u32,
             max_files: limits::FILES_AT_ONCE,
-            max_in_flight: limits::SFTP_IN_FLIGHT,
         }
     }
 }
@@ -133,7 +130,7 @@ impl Requests {
     /// Whether a task should make another request now. Requests that clean up are made in any
     /// case.
     pub(crate) fn has_room(&self) -> bool {
-        self.in_flight.len() < self.max_in_flight && self.unsent < limits::SFTP_UNSENT
+        self.in_flight.len() < limits::SFTP_IN_FLIGHT && self.unsent < limits::SFTP_UNSENT
     }
 
     /// Queues a request.

@@ -100,7 +100,7 @@ fn ten_thousand_random_arguments_survive_two_shells() {
         let mut command = b"printf '%s\\0'".to_vec();
         for text in texts {
             command.push(b' ');
-            wrap::quote(text, &mut command);
+            crate::text::quote(text, &mut command);
         }
         Command::new(command).shell("sh -c")
     });

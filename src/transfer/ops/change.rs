@@ -19,7 +19,6 @@ pub(super) struct CreateDirectory {
     path: Vec<u8>,
     with_parents: bool,
     mode: Option<u32>,
-    has_begun: bool,
     /// Why the directory was not created. Whether it is there is asked for.
     refusal: Option<Refusal>,
 }
@@ -27,7 +26,7 @@ pub(super) struct CreateDirectory {
 impl CreateDirectory {
     pub(super) fn new(path: Vec<u8>, with_parents: bool, mode: Option<u32>) -> Self {
         let path = paths::trim(&path).to_vec();
-        Self { path, with_parents, mode, has_begun: false, refusal: None }
+        Self { path, with_parents, mode, refusal: None }
     }
 
     fn failed(&self, refusal: Refusal) -> TransferProblem {
@@ -36,11 +35,7 @@ impl CreateDirectory {
 }
 
 impl Operation for CreateDirectory {
-    fn advance(&mut self, cx: &mut TaskCx<'_>) -> Result<(), TransferProblem> {
-        if self.has_begun {
-            return Ok(());
-        }
-        self.has_begun = true;
+    fn begin(&mut self, cx: &mut TaskCx<'_>) {
         let mut make = |slot, path: &[u8], mode| {
             let request = Request::Mkdir { path, attrs: Attrs { mode, ..Attrs::default() } };
             cx.requests.send(Tag { slot, step: Step::MakeDirectory }, &request);
@@ -49,7 +44,6 @@ impl Operation for CreateDirectory {
             paths::parents(&self.path).iter().for_each(|parent| make(PARENT, parent, None));
         }
         make(OWN, &self.path, self.mode);
-        Ok(())
     }
 
     fn reply(
@@ -107,30 +101,24 @@ impl Operation for CreateDirectory {
 pub(super) struct Rename {
     from: Vec<u8>,
     to: Vec<u8>,
-    has_begun: bool,
     /// Why the server has not renamed the file. Whether the new name is taken is asked for.
     refusal: Option<Refusal>,
 }
 
 impl Rename {
     pub(super) fn new(from: Vec<u8>, to: Vec<u8>) -> Self {
-        Self { from, to, has_begun: false, refusal: None }
+        Self { from, to, refusal: None }
     }
 }
 
 impl Operation for Rename {
-    fn advance(&mut self, cx: &mut TaskCx<'_>) -> Result<(), TransferProblem> {
-        if self.has_begun {
-            return Ok(());
-        }
-        self.has_begun = true;
+    fn begin(&mut self, cx: &mut TaskCx<'_>) {
         let (from, to) = (&self.from[..], &self.to[..]);
         let (step, request) = match cx.requests.extensions.posix_rename {
             true => (Step::Rename, Request::PosixRename { from, to }),
             false => (Step::PlainRename, Request::Rename { from, to }),
         };
         cx.requests.send(Tag { slot: OWN, step }, &request);
-        Ok(())
     }
 
     fn reply(

@@ -12,24 +12,19 @@ use crate::transfer::task::TaskCx;
 pub(super) struct Inspect {
     path: Vec<u8>,
     follows_links: bool,
-    has_begun: bool,
 }
 
 impl Inspect {
     pub(super) fn new(path: Vec<u8>, follows_links: bool) -> Self {
-        Self { path, follows_links, has_begun: false }
+        Self { path, follows_links }
     }
 }
 
 impl Operation for Inspect {
-    fn advance(&mut self, cx: &mut TaskCx<'_>) -> Result<(), TransferProblem> {
-        if !self.has_begun {
-            self.has_begun = true;
-            let path = &self.path;
-            let request = if self.follows_links { Request::Stat { path } } else { Request::Lstat { path } };
-            cx.requests.send(Tag { slot: 0, step: Step::Look }, &request);
-        }
-        Ok(())
+    fn begin(&mut self, cx: &mut TaskCx<'_>) {
+        let path = &self.path;
+        let request = if self.follows_links { Request::Stat { path } } else { Request::Lstat { path } };
+        cx.requests.send(Tag { slot: 0, step: Step::Look }, &request);
     }
 
     fn reply(

@@ -16,7 +16,6 @@ pub(super) struct List {
     path: Vec<u8>,
     max_entries: u64,
     max_bytes: u64,
-    has_begun: bool,
     handle: Option<Vec<u8>>,
     in_flight: usize,
     entries: Vec<DirectoryEntry>,
@@ -32,7 +31,6 @@ impl List {
             path,
             max_entries,
             max_bytes,
-            has_begun: false,
             handle: None,
             in_flight: 0,
             entries: Vec::new(),
@@ -84,12 +82,12 @@ impl List {
 }
 
 impl Operation for List {
+    fn begin(&mut self, cx: &mut TaskCx<'_>) {
+        let tag = Tag { slot: 0, step: Step::OpenDirectory };
+        cx.requests.send(tag, &Request::Opendir { path: &self.path });
+    }
+
     fn advance(&mut self, cx: &mut TaskCx<'_>) -> Result<(), TransferProblem> {
-        if !self.has_begun {
-            self.has_begun = true;
-            let tag = Tag { slot: 0, step: Step::OpenDirectory };
-            cx.requests.send(tag, &Request::Opendir { path: &self.path });
-        }
         let Some(handle) = &self.handle else { return Ok(()) };
         while self.in_flight < limits::READDIRS_IN_FLIGHT && cx.requests.has_room() {
             let tag = Tag { slot: 0, step: Step::ReadDirectory };

@@ -47,8 +47,13 @@ struct Recursion {
 
 /// One request on one host. It makes requests of the SFTP server until it has a result.
 trait Operation: std::fmt::Debug + Send {
-    /// Makes what requests there is room for. Called at the start, and after each answer.
-    fn advance(&mut self, cx: &mut TaskCx<'_>) -> Result<(), TransferProblem>;
+    /// Makes the first requests.
+    fn begin(&mut self, cx: &mut TaskCx<'_>);
+
+    /// Makes what further requests there is room for. Called after each answer.
+    fn advance(&mut self, _cx: &mut TaskCx<'_>) -> Result<(), TransferProblem> {
+        Ok(())
+    }
 
     /// Handles an answer. Returns the result once there is one.
     fn reply(

@@ -8,7 +8,7 @@ use crate::error::{RemotePath, TransferProblem};
 use crate::limits;
 use crate::output::{FileKind, FileResult};
 use crate::sftp::{Attrs, OpenFlags, Reply, Request, StatusCode};
-use crate::transfer::replies::refused;
+use crate::transfer::replies::{read_length, refused};
 use crate::transfer::requests::{Step, Tag};
 use crate::transfer::task::TaskCx;
 
@@ -18,7 +18,6 @@ use crate::transfer::task::TaskCx;
 pub(super) struct Read {
     path: Vec<u8>,
     max_bytes: u64,
-    has_begun: bool,
     handle: Option<Vec<u8>>,
     /// The size when the file was opened; `None` until it is known.
     size: Option<u64>,
@@ -44,7 +43,6 @@ impl Read {
         Self {
             path,
             max_bytes,
-            has_begun: false,
             handle: None,
             size: None,
             contents: Vec::new(),
@@ -105,16 +103,12 @@ impl Read {
     }
 
     fn data(&mut self, (offset, len): (u64, u32), bytes: &[u8]) -> Result<(), TransferProblem> {
-        let found = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-        if found == 0 || found > len {
-            let text = format!("a read of {len} bytes returned {found}");
-            return Err(TransferProblem::Protocol(text));
-        }
+        let found = read_length(len, bytes)?;
         self.arrived += u64::from(found);
         self.limit(self.arrived)?;
         if found < len {
             self.short_reads += 1;
-            if self.short_reads > limits::SHORT_FILE_READS + self.arrived / limits::SHORT_READ {
+            if self.short_reads > limits::SHORT_READS + self.arrived / u64::from(limits::READ_MIN) {
                 let text = "reads return a few bytes each, again and again".to_owned();
                 return Err(TransferProblem::Protocol(text));
             }
@@ -172,11 +166,11 @@ impl Read {
 }
 
 impl Operation for Read {
+    fn begin(&mut self, cx: &mut TaskCx<'_>) {
+        cx.requests.send(Tag { slot: 0, step: Step::Look }, &Request::Stat { path: &self.path });
+    }
+
     fn advance(&mut self, cx: &mut TaskCx<'_>) -> Result<(), TransferProblem> {
-        if !self.has_begun {
-            self.has_begun = true;
-            cx.requests.send(Tag { slot: 0, step: Step::Look }, &Request::Stat { path: &self.path });
-        }
         let Some(handle) = self.handle.take_if(|_| self.size.is_some()) else { return Ok(()) };
         let step = cx.requests.max_read;
         while cx.requests.has_room()

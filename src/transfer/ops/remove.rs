@@ -21,7 +21,6 @@ use crate::transfer::task::TaskCx;
 pub(super) struct Remove {
     path: Vec<u8>,
     recursion: Option<Recursion>,
-    has_begun: bool,
     /// The directories on the way to the innermost one.
     frames: Vec<Frame>,
     /// How many entries were found, and the bytes of the names that wait.
@@ -134,7 +133,7 @@ impl Remove {
     pub(super) fn new(path: Vec<u8>, recursion: Option<Recursion>) -> Self {
         // With a slash at its end, the path of a link would be that of its target.
         let path = paths::trim(&path).to_vec();
-        Self { path, recursion, has_begun: false, frames: Vec::new(), entries: 0, bytes: 0 }
+        Self { path, recursion, frames: Vec::new(), entries: 0, bytes: 0 }
     }
 
     fn send(&self, step: Step, request: &Request<'_>, cx: &mut TaskCx<'_>) {
@@ -246,11 +245,11 @@ impl Remove {
 }
 
 impl Operation for Remove {
+    fn begin(&mut self, cx: &mut TaskCx<'_>) {
+        self.send(Step::Look, &Request::Lstat { path: &self.path }, cx);
+    }
+
     fn advance(&mut self, cx: &mut TaskCx<'_>) -> Result<(), TransferProblem> {
-        if !self.has_begun {
-            self.has_begun = true;
-            self.send(Step::Look, &Request::Lstat { path: &self.path }, cx);
-        }
         self.step(cx)
     }
 

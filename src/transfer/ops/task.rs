@@ -1,5 +1,6 @@
 //! A request on one host, as a task.
 
+use std::mem;
 use std::sync::Arc;
 
 use super::change::{CreateDirectory, Rename};
@@ -20,6 +21,7 @@ use crate::transfer::task::{Task, TaskCx};
 #[derive(Debug)]
 pub(in crate::transfer) struct FileTask {
     operation: Box<dyn Operation>,
+    has_begun: bool,
     result: Option<FileResult>,
     /// There is a result, or the request was given up.
     is_done: bool,
@@ -38,13 +40,19 @@ impl FileTask {
             }
             Action::Rename { to } => Box::new(Rename::new(path, to.clone())),
         };
-        Self { operation, result: None, is_done: false }
+        Self { operation, has_begun: false, result: None, is_done: false }
     }
 }
 
 impl Task for FileTask {
     fn advance(&mut self, cx: &mut TaskCx<'_>) -> Result<(), TransferProblem> {
-        if self.is_done { Ok(()) } else { self.operation.advance(cx) }
+        if self.is_done {
+            return Ok(());
+        }
+        if !mem::replace(&mut self.has_begun, true) {
+            self.operation.begin(cx);
+        }
+        self.operation.advance(cx)
     }
 
     fn reply(&mut self, tag: Tag, reply: Reply<'_>, cx: &mut TaskCx<'_>) -> Result<(), TransferProblem> {

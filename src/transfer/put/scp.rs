@@ -10,7 +10,7 @@ use crate::error::{RemotePath, TransferProblem};
 use crate::limits;
 use crate::output::Outcome;
 use crate::sftp::Reply;
-use crate::transfer::errand::{ErrandResult, quote};
+use crate::transfer::errand::{ErrandResult, quoted};
 use crate::transfer::local::{Entry, FileAnswer, FileJob, Reader};
 use crate::transfer::requests::Tag;
 use crate::transfer::task::{Task, TaskCx};
@@ -63,11 +63,6 @@ impl PutPlan {
         if needs_sftp || self.is_privileged || self.source.is_recursive() || !settings.is_exact() {
             return None;
         }
-        let quoted = |path: &[u8]| {
-            let mut text = Vec::new();
-            quote(path, &mut text);
-            text
-        };
         let target = quoted(&self.remote);
         let times = if settings.keep_times { "p" } else { "" };
         if settings.in_place {

@@ -5,6 +5,7 @@ use crate::error::{RemotePath, TransferProblem};
 use crate::limits;
 use crate::sftp::{Attrs, FileKind, Request};
 use crate::transfer::local::NewFile;
+use crate::transfer::replies::read_length;
 use crate::transfer::requests::Step;
 use crate::transfer::task::TaskCx;
 
@@ -86,11 +87,7 @@ impl FileGet {
         bytes: &[u8],
         cx: &TaskCx<'_>,
     ) -> Result<(), TransferProblem> {
-        let found = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-        if found == 0 || found > len {
-            let text = format!("a read of {len} bytes returned {found}");
-            return Err(TransferProblem::Protocol(text));
-        }
+        let found = read_length(len, bytes)?;
         self.arrived += u64::from(found);
         self.pieces.push((offset, bytes.to_vec()));
         if !self.is_sized {

@@ -7,7 +7,7 @@ use super::{FilePut, paths};
 use crate::error::{LocalProblem, RemotePath, TransferProblem};
 use crate::limits;
 use crate::sftp::{Reply, Request};
-use crate::transfer::errand::{ErrandResult, quote};
+use crate::transfer::errand::{ErrandResult, quoted};
 use crate::transfer::replies::done;
 use crate::transfer::requests::Step;
 use crate::transfer::task::TaskCx;
@@ -148,11 +148,6 @@ impl FilePut {
     /// it may be on another file system, and `mv` replaces the target in one step.
     fn install(&mut self, cx: &mut TaskCx<'_>) {
         self.enter(FileState::Installing);
-        let quoted = |path: &[u8]| {
-            let mut text = Vec::new();
-            quote(path, &mut text);
-            text
-        };
         let beside = quoted(&paths::temporary(&self.target, self.number));
         let target = quoted(&self.target);
         let mut text = Vec::new();

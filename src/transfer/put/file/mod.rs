@@ -7,6 +7,7 @@ mod send;
 mod state;
 
 use std::mem;
+use std::sync::Arc;
 
 use self::state::FileState;
 #[cfg(test)]
@@ -15,14 +16,12 @@ use super::PutPlan;
 use super::options::Settings;
 use super::paths;
 use crate::error::{RemotePath, TransferProblem};
-use crate::sftp::{Attrs, Reply, Request, Times};
-use crate::transfer::errand::Errand;
+use crate::sftp::{Attrs, Reply, Request};
+use crate::transfer::errand::{Errand, quoted};
 use crate::transfer::local::{Entry, FileJob, Source};
 use crate::transfer::replies::{Refusal, done};
 use crate::transfer::requests::{Step, Tag};
 use crate::transfer::task::TaskCx;
-
-use std::sync::Arc;
 
 /// One file on its way to a host.
 #[derive(Debug)]
@@ -66,11 +65,6 @@ pub(super) struct FilePut {
     problem: Option<TransferProblem>,
 }
 
-/// The times of an entry as a host takes them.
-pub(super) fn times(entry: &Entry) -> Option<Times> {
-    entry.times
-}
-
 impl FilePut {
     pub(super) fn new(
         slot: u32,
@@ -80,7 +74,7 @@ impl FilePut {
     ) -> Self {
         let settings = &plan.settings;
         let mode = settings.mode.unwrap_or(entry.mode) & 0o7777;
-        let times = times(entry).filter(|_| settings.keep_times);
+        let times = entry.times.filter(|_| settings.keep_times);
         let mut file = Self {
             slot,
             plan: plan.clone(),
@@ -176,8 +170,7 @@ impl FilePut {
     fn sum(&mut self, path: &[u8], cx: &mut TaskCx<'_>) {
         self.sums = (None, None);
         cx.jobs.push(FileJob::Hash { source: self.source().clone(), file: self.index, asker: cx.id });
-        let mut quoted = Vec::new();
-        crate::transfer::errand::quote(path, &mut quoted);
+        let quoted = quoted(path);
         let program = |name: &[u8]| [name, b" < ", &quoted].concat();
         let text = [program(b"sha256sum"), program(b"shasum -a 256")].join(&b" || "[..]);
         self.run(text, false, cx);

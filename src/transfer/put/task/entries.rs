@@ -4,7 +4,6 @@ use super::{FIRST_ENTRY, PutState, PutTask, TARGET};
 use crate::error::TransferProblem;
 use crate::sftp::{Attrs, FileKind, Reply, Request, StatusCode};
 use crate::transfer::local::{Entry, EntryKind};
-use crate::transfer::put::file::times;
 use crate::transfer::replies::{Refusal, done, refused};
 use crate::transfer::requests::{Step, Tag};
 use crate::transfer::task::TaskCx;
@@ -52,7 +51,7 @@ impl PutTask {
             if entry.kind != EntryKind::Directory {
                 continue;
             }
-            let times = times(entry).filter(|_| self.plan.settings.keep_times);
+            let times = entry.times.filter(|_| self.plan.settings.keep_times);
             let attrs = Attrs { mode: Some(entry.mode & 0o7777), times, ..Attrs::default() };
             let path = self.path(&entry.path);
             let slot = FIRST_ENTRY + self.next as u32;
