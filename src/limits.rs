@@ -384,6 +384,14 @@ pub const AGENT_WINDOW: usize = 16;
 /// window closed.
 pub const INBOX_TUNNEL: usize = 64 * 1024;
 
+/// Bytes that a server may send on a channel ahead of what this end has read: the window that
+/// libssh has since 0.11, and that OpenSSH has.
+pub const WINDOW: usize = 2 * 1024 * 1024;
+
+/// Bytes that arrive on a channel before its window is grown to [`WINDOW`] again. Each growth
+/// costs a message. With fewer bytes, more of the window is open when the server is distant.
+pub const WINDOW_STEP: usize = WINDOW / 4;
+
 /// Bytes that libssh may buffer for one tunnel. The value is the tunnel's largest window (2 MiB).
 /// The limit is necessary because libssh 0.10 accepts data beyond the window.
 pub const TUNNEL_HELD: usize = 2 * 1024 * 1024;

@@ -99,7 +99,7 @@ pub fn work(kind: &str, hosts: usize, port: u16, file: &Path) -> Measured {
         let _ = fs::write("/proc/self/clear_refs", "5");
         let meter = Meter::start();
         let (ok, failed) = match kind {
-            STDIN => run(&mut fleet, sshoal::Command::new("count").stdin(Input::Bytes(bytes))),
+            STDIN => run(&mut fleet, sshoal::Command::new("cat > file").stdin(Input::Bytes(bytes))),
             _ => run(&mut fleet, Put::new(file, "file")),
         };
         meter.end(ok, failed)

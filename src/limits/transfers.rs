@@ -4,6 +4,11 @@
 /// SSH window.
 pub const SFTP_IN_FLIGHT: usize = 64;
 
+/// Largest write that is requested of servers that accept as much, in bytes: seven chunks. OpenSSH
+/// accepts 255 KiB. Each write costs an answer, and with writes of one chunk the answers take a
+/// quarter of the CPU time of a put.
+pub const SFTP_WRITE: usize = 7 * CHUNK;
+
 /// Bytes of requests that wait to be sent before a task makes no more: one chunk. The next visit
 /// needs no more than a few, and a host that does not read must not hold many.
 pub const SFTP_UNSENT: usize = 32 * 1024;

@@ -1,6 +1,8 @@
 //! The requests of a transfer: what waits to be sent, and what waits for its answer.
 
 use std::collections::VecDeque;
+use std::mem;
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::limits;
@@ -60,6 +62,8 @@ pub(crate) struct Requests {
     in_flight: VecDeque<(u32, Tag)>,
     /// What waits to be sent, in order.
     queue: VecDeque<Piece>,
+    /// The write whose data is not complete yet. Nothing else can be sent before it is.
+    open_write: Option<OpenWrite>,
     /// How many bytes of the first piece are sent.
     sent: usize,
     /// How many bytes wait.
@@ -77,7 +81,19 @@ pub(crate) struct Requests {
 enum Piece {
     Request(Vec<u8>),
     /// The data of a write, which many hosts share.
-    Data(Arc<[u8]>, std::ops::Range<usize>),
+    Data(Arc<[u8]>, Range<usize>),
+    /// Zeros in the place of data that could not be read, at most a chunk.
+    Padding(usize),
+}
+
+/// A write whose request is queued, and whose data follows in chunks.
+#[derive(Debug)]
+struct OpenWrite {
+    slot: u32,
+    /// How many bytes of data are missing.
+    missing: usize,
+    /// Requests that follow the write.
+    later: Vec<Vec<u8>>,
 }
 
 impl Piece {
@@ -85,6 +101,7 @@ impl Piece {
         match self {
             Self::Request(bytes) => bytes,
             Self::Data(bytes, range) => &bytes[range.clone()],
+            Self::Padding(count) => &[0; limits::CHUNK][..*count],
         }
     }
 }
@@ -95,6 +112,7 @@ impl Default for Requests {
             next_id: 0,
             in_flight: VecDeque::new(),
             queue: VecDeque::new(),
+            open_write: None,
             sent: 0,
             unsent: 0,
             extensions: Extensions::default(),
@@ -116,12 +134,12 @@ impl Requests {
     /// Uses the limits of the server, as far as they are of use.
     pub(super) fn limit(&mut self, server: Limits) {
         // A server without a limit says 0.
-        let bounded = |limit: u64| match u32::try_from(limit) {
-            Ok(limit @ 1..) => limit.min(limits::CHUNK as u32),
+        let bounded = |limit: u64, most: usize| match u32::try_from(limit) {
+            Ok(limit @ 1..) => limit.min(most as u32),
             _ => limits::CHUNK as u32,
         };
-        self.max_read = bounded(server.read);
-        self.max_write = bounded(server.write);
+        self.max_read = bounded(server.read, limits::CHUNK);
+        self.max_write = bounded(server.write, limits::SFTP_WRITE);
         if let Ok(handles @ 1..) = usize::try_from(server.handles) {
             self.max_files = handles.min(limits::FILES_AT_ONCE);
         }
@@ -130,7 +148,22 @@ impl Requests {
     /// Whether a task should make another request now. Requests that clean up are made in any
     /// case.
     pub(crate) fn has_room(&self) -> bool {
-        self.in_flight.len() < limits::SFTP_IN_FLIGHT && self.unsent < limits::SFTP_UNSENT
+        let later: usize = self.open_write.iter().flat_map(|write| &write.later).map(Vec::len).sum();
+        self.in_flight.len() < limits::SFTP_IN_FLIGHT && self.unsent + later < limits::SFTP_UNSENT
+    }
+
+    /// Whether this file should send data now. While a write waits for the rest of its data, only
+    /// that data can be sent.
+    pub(crate) fn has_room_for_data(&self, slot: u32) -> bool {
+        match &self.open_write {
+            Some(write) => write.slot == slot && self.unsent < limits::SFTP_UNSENT,
+            None => self.has_room(),
+        }
+    }
+
+    /// How many bytes are missing in the write of this file that has begun. 0 if there is none.
+    pub(crate) fn missing(&self, slot: u32) -> usize {
+        self.open_write.as_ref().filter(|write| write.slot == slot).map_or(0, |write| write.missing)
     }
 
     /// Queues a request.
@@ -139,22 +172,47 @@ impl Requests {
         let mut bytes = Vec::new();
         request.encode(id, &mut bytes);
         self.in_flight.push_back((id, tag));
-        self.queue(Piece::Request(bytes));
+        match &mut self.open_write {
+            Some(write) => write.later.push(bytes),
+            None => self.queue(Piece::Request(bytes)),
+        }
     }
 
-    /// Queues a write of these bytes of a chunk. They are not copied.
-    pub(crate) fn write(
-        &mut self,
-        slot: u32,
-        handle: &[u8],
-        offset: u64,
-        chunk: Arc<[u8]>,
-        range: std::ops::Range<usize>,
-    ) {
-        // A chunk is never longer.
-        let len = u32::try_from(range.len()).unwrap_or(u32::MAX);
+    /// Queues a write of `len` bytes, of which [`data`](Self::data) sends some after others. No
+    /// other write may be open.
+    pub(crate) fn begin_write(&mut self, slot: u32, handle: &[u8], offset: u64, len: u32) {
+        debug_assert!(self.open_write.is_none(), "two writes at once");
         self.send(Tag { slot, step: Step::Write { len } }, &Request::Write { handle, offset, data_len: len });
+        self.open_write = Some(OpenWrite { slot, missing: len as usize, later: Vec::new() });
+        self.go_on();
+    }
+
+    /// Queues these bytes of a chunk as data of the write that has begun. They are not copied.
+    pub(crate) fn data(&mut self, chunk: Arc<[u8]>, range: Range<usize>) {
+        if let Some(write) = &mut self.open_write {
+            write.missing = write.missing.saturating_sub(range.len());
+        }
         self.queue(Piece::Data(chunk, range));
+        self.go_on();
+    }
+
+    /// Completes the write of this file that has begun, if there is one, with zeros.
+    pub(crate) fn give_up_write(&mut self, slot: u32) {
+        let Some(write) = self.open_write.as_mut().filter(|write| write.slot == slot) else { return };
+        let mut missing = mem::take(&mut write.missing);
+        while missing > 0 {
+            let count = missing.min(limits::CHUNK);
+            self.queue(Piece::Padding(count));
+            missing -= count;
+        }
+        self.go_on();
+    }
+
+    /// Sends what waits for the write that has begun, once that is complete.
+    fn go_on(&mut self) {
+        if let Some(write) = self.open_write.take_if(|write| write.missing == 0) {
+            write.later.into_iter().for_each(|bytes| self.queue(Piece::Request(bytes)));
+        }
     }
 
     /// Queues bytes for a server without SFTP.
@@ -222,5 +280,76 @@ impl Requests {
         if self.queue.is_empty() {
             self.queue = VecDeque::new();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sftp::peer;
+
+    /// What is sent, as the server reads it: the requests, and the data of each.
+    fn sent(requests: &mut Requests) -> Vec<(String, Vec<u8>)> {
+        let mut bytes = Vec::new();
+        requests.fill(&mut bytes, usize::MAX);
+        requests.consume(bytes.len());
+        let (mut rest, mut read) = (&bytes[..], Vec::new());
+        while let Some(received) = peer::receive(rest).unwrap() {
+            let name = format!("{:?}", received.request);
+            let name = name.split(' ').next().unwrap_or_default().to_owned();
+            read.push((name, received.data.to_vec()));
+            rest = received.rest;
+        }
+        assert_eq!(rest, [0; 0], "a request without its end");
+        read
+    }
+
+    fn is_pending(requests: &Requests, slot: u32) -> [bool; 3] {
+        [requests.has_room(), requests.has_room_for_data(slot), requests.has_room_for_data(slot + 1)]
+    }
+
+    #[test]
+    fn requests_wait_for_a_write_whose_data_is_not_complete() {
+        let chunk: Arc<[u8]> = (0..100).collect();
+        let mut requests = Requests::default();
+        requests.begin_write(0, b"h", 0, 60);
+        assert_eq!((requests.missing(0), requests.missing(1)), (60, 0));
+        requests.send(Tag { slot: 1, step: Step::Look }, &Request::Lstat { path: b"/a" });
+        assert_eq!(is_pending(&requests, 0), [true, true, false]);
+        requests.data(chunk.clone(), 10..50);
+        requests.give_up_write(1);
+        requests.data(chunk, 80..100);
+        assert_eq!(is_pending(&requests, 0), [true; 3]);
+        let data: Vec<u8> = (10..50).chain(80..100).collect();
+        assert_eq!(sent(&mut requests), [("Write".to_owned(), data), ("Lstat".to_owned(), Vec::new())]);
+    }
+
+    #[test]
+    fn a_write_that_is_given_up_ends_with_zeros() {
+        let chunk: Arc<[u8]> = (0..100).collect();
+        let mut requests = Requests::default();
+        let len = 2 * limits::CHUNK + 10;
+        requests.begin_write(3, b"h", 0, len as u32);
+        requests.data(chunk, 0..1);
+        requests.send(Tag { slot: 3, step: Step::Close }, &Request::Close { handle: b"h" });
+        requests.give_up_write(3);
+        assert_eq!(requests.missing(3), 0);
+        let zeros = vec![0; len];
+        assert_eq!(sent(&mut requests), [("Write".to_owned(), zeros), ("Close".to_owned(), Vec::new())]);
+    }
+
+    #[test]
+    fn a_write_that_has_begun_needs_no_room_for_another_request() {
+        let mut requests = Requests::default();
+        requests.begin_write(0, b"h", 0, 10);
+        sent_so_far(&mut requests);
+        for slot in 1..=limits::SFTP_IN_FLIGHT as u32 {
+            requests.send(Tag { slot, step: Step::Look }, &Request::Lstat { path: b"/a" });
+        }
+        assert_eq!(is_pending(&requests, 0), [false, true, false]);
+    }
+
+    fn sent_so_far(requests: &mut Requests) {
+        requests.consume(requests.unsent());
     }
 }

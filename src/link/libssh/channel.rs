@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use libssh_rs::sys;
 
 use super::OK;
-use super::library::{request_pty, text_at};
+use super::library::{reads_grow_windows, request_pty, text_at};
 use super::log_lines::{self, data_traffic};
 use super::raw_session::RawSession;
 use crate::command::{ChannelRequest, Program, Signal};
@@ -80,6 +80,8 @@ pub(super) struct CallbackState {
     /// How many bytes did not fit into the inbox. libssh buffers them and keeps the window closed
     /// meanwhile.
     pub held: usize,
+    /// How many bytes have arrived since the window was last grown, if reads can grow it.
+    pub unacknowledged: Option<usize>,
     /// Whether arriving data is dropped.
     pub discards: bool,
     /// Whether the server has closed the channel.
@@ -144,7 +146,9 @@ impl RawChannel {
             return None;
         }
         let (inbox, callbacks) = (Inbox::default(), channel_callbacks());
-        let state = CallbackState { inbox, held: 0, discards: false, is_closed: false, noted, callbacks };
+        let unacknowledged = reads_grow_windows().then_some(0);
+        let (held, discards, is_closed) = (0, false, false);
+        let state = CallbackState { inbox, held, unacknowledged, discards, is_closed, noted, callbacks };
         let state = Box::into_raw(Box::new(state));
         let (unanswered, answer, max_packet) = (None, None, MaxPacket::Announced(0));
         let channel = Self { raw, state, is_open: false, unanswered, answer, max_packet };
@@ -279,6 +283,27 @@ unsafe fn deliver(state: *mut c_void, body: impl FnOnce(&mut CallbackState)) {
 }
 
 impl CallbackState {
+    /// Counts bytes that have arrived.
+    fn count(&mut self, bytes: usize) {
+        if let Some(count) = &mut self.unacknowledged {
+            *count = count.saturating_add(bytes);
+            if *count >= limits::WINDOW_STEP {
+                log_lines::report(|log| log.needs_window = true);
+            }
+        }
+    }
+
+    /// Whether enough has arrived to grow the window, and all of it was taken. Starts counting
+    /// again.
+    pub(super) fn wants_window(&mut self) -> bool {
+        let is_due = self.unacknowledged.is_some_and(|bytes| bytes >= limits::WINDOW_STEP);
+        let is_due = is_due && self.held == 0 && !self.inbox.eof && !self.is_closed;
+        if is_due {
+            self.unacknowledged = Some(0);
+        }
+        is_due
+    }
+
     /// Takes data into the inbox: all of it for a command, and as much as fits for a tunnel or an
     /// agent. Returns how many bytes it has taken.
     fn take_in(&mut self, bytes: &[u8], is_stderr: bool) -> usize {
@@ -319,7 +344,11 @@ unsafe extern "C" fn on_data(
         // CLOSE (CVE-2026-59850).
         unsafe {
             let bytes = std::slice::from_raw_parts(data.cast::<u8>(), len as usize);
-            deliver(state, |state| taken = state.take_in(bytes, is_stderr != 0));
+            deliver(state, |state| {
+                let held = state.held;
+                taken = state.take_in(bytes, is_stderr != 0);
+                state.count(bytes.len().saturating_sub(held));
+            });
         }
     }
     taken as c_int

@@ -47,11 +47,19 @@ fn version_if_at_least(required: c_int) -> String {
 /// Before 0.11, libssh also logs lines for each packet at the debug level. Formatting those lines
 /// took a tenth of the time of a short command, so the debug level is not used there.
 pub(super) fn level_of_channels() -> u32 {
+    if is_since_0_11() { sys::SSH_LOG_DEBUG } else { sys::SSH_LOG_INFO }
+}
+
+/// Whether a read of more bytes than a channel's window has grows the window, as before 0.11.
+pub(super) fn reads_grow_windows() -> bool {
+    !is_since_0_11()
+}
+
+fn is_since_0_11() -> bool {
     /// Version 0.11 in libssh's numbering.
     const V0_11: c_int = 11 << 8;
-    static LEVEL: OnceLock<u32> = OnceLock::new();
-    let is_since_0_11 = || cfg!(bundled_libssh) || !version_if_at_least(V0_11).is_empty();
-    *LEVEL.get_or_init(|| if is_since_0_11() { sys::SSH_LOG_DEBUG } else { sys::SSH_LOG_INFO })
+    static IS: OnceLock<bool> = OnceLock::new();
+    *IS.get_or_init(|| cfg!(bundled_libssh) || !version_if_at_least(V0_11).is_empty())
 }
 
 /// Copies a C string. Returns an empty string for null.

@@ -36,6 +36,8 @@ pub(super) struct CallLog {
     pub key_exchanges_done: u64,
     /// Whether the server has closed a channel.
     pub has_closed: bool,
+    /// Whether a channel has carried so much that its window should be grown.
+    pub needs_window: bool,
     /// The traffic of the channels, as counted by [`data_traffic`].
     pub traffic: u64,
     /// The lists of host key algorithms of the server and of this end.

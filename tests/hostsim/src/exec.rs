@@ -44,6 +44,8 @@ pub(crate) enum Step {
     /// One byte per 100 ms.
     Drip(Bytes),
     Cat,
+    /// Writes the input to this file.
+    Save(Bytes),
     Count,
     Yes,
     /// The SFTP server.
@@ -102,7 +104,10 @@ impl Program {
             ("bytes", Ok(n)) => Step::Write(Stream::Stdout, Content::Pattern(n)),
             ("lines", Ok(n)) => Step::Write(Stream::Stdout, Content::Lines(0, n)),
             ("drip", _) => Step::Drip(text()),
-            ("cat", _) => Step::Cat,
+            ("cat", _) => match rest.strip_prefix('>') {
+                Some(file) => Step::Save(unquote(file.trim()).to_owned().into()),
+                None => Step::Cat,
+            },
             ("count", _) => Step::Count,
             ("yes", _) => Step::Yes,
             ("sleep", _) => match rest.parse().ok().and_then(|time| Duration::try_from_secs_f64(time).ok()) {
@@ -154,7 +159,7 @@ impl Program {
     }
 
     pub(crate) fn reads_input(&self) -> bool {
-        self.steps.iter().any(|step| matches!(step, Step::Cat | Step::Count | Step::Sftp))
+        self.steps.iter().any(|step| matches!(step, Step::Cat | Step::Save(_) | Step::Count | Step::Sftp))
     }
 }
 

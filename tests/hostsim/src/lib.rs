@@ -40,6 +40,7 @@
 //! | `bytes N` | N bytes on stdout; byte number i is [`pattern_byte`]`(i)`: i modulo 251 |
 //! | `lines N` | `line 0` to `line N-1` |
 //! | `cat` | copies input to stdout, until EOF |
+//! | `cat > FILE` | nothing; the input goes to the file, which SFTP shows too |
 //! | `count` | the number of input bytes, after EOF |
 //! | `yes` | endless `y` lines, as the window allows |
 //! | `drip TEXT` | one byte per 100 ms |

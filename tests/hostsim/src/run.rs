@@ -11,7 +11,7 @@ use tokio::time::sleep;
 
 use crate::exec::{CHUNK, Content, Finish, Program, Step, Stream, pattern};
 use crate::faults::{Action, Fault, Stage};
-use crate::fleet::{EVENTS, Host};
+use crate::fleet::{EVENTS, Host, lock};
 use crate::sftp::Server;
 use crate::stats::count;
 use crate::wire::{DRIP, Wire};
@@ -94,6 +94,16 @@ impl Run {
                     self.write(Stream::Stdout, bytes).await?;
                 }
             }
+            Step::Save(path) => {
+                let created = lock(self.host.disk()).replace(&path);
+                let Ok(file) = created else { return self.fail("cat: cannot create the file\n").await };
+                while let Some(bytes) = self.input.next().await {
+                    let written = lock(self.host.disk()).write(&file, None, &bytes);
+                    if written.is_err() {
+                        return self.fail("cat: write error: No space left on device\n").await;
+                    }
+                }
+            }
             Step::Count => {
                 let mut total = 0_u64;
                 while let Some(bytes) = self.input.next().await {
@@ -110,6 +120,11 @@ impl Run {
             Step::Sftp => return self.sftp().await,
         }
         Ok(None)
+    }
+
+    async fn fail(&mut self, message: &'static str) -> Result<Option<u32>, Gone> {
+        self.write(Stream::Stderr, Bytes::from_static(message.as_bytes())).await?;
+        Ok(Some(1))
     }
 
     /// Answers requests until the input ends, or one of them is malformed.

@@ -73,6 +73,8 @@ pub(crate) struct SshSession {
     news: Vec<usize>,
     /// Whether the server has closed a channel since `leaving` was last checked.
     has_closed: bool,
+    /// Whether a channel's window should be grown.
+    needs_window: bool,
     /// Whether this session has tunnels. If so, it has no commands.
     is_proxy: bool,
     is_logged_in: bool,
@@ -117,6 +119,7 @@ impl SshSession {
             agent_begun: None,
             news: Vec::new(),
             has_closed: false,
+            needs_window: false,
             is_proxy: false,
             is_logged_in: false,
             sent_password: false,
@@ -278,6 +281,7 @@ impl SshSession {
     fn note_log(&mut self) {
         let log = log_lines::take();
         self.has_closed |= log.has_closed;
+        self.needs_window |= log.needs_window;
         self.key_exchanges.traffic += log.traffic;
         self.in_key_exchange |= log.key_exchange_begun;
         if log.key_exchanges_done > 0 {

@@ -2,10 +2,11 @@
 
 use std::ffi::c_int;
 use std::mem;
+use std::sync::Mutex;
 
 use libssh_rs::sys;
 
-use super::SshSession;
+use super::{ChannelCall, SshSession};
 use crate::limits;
 use crate::link::libssh::call_scope::CallScope;
 use crate::link::libssh::raw_session::SessionCall;
@@ -56,10 +57,39 @@ impl SshSession {
     /// Reads once, acts on what has arrived, and sends once, as far as the socket allows.
     fn poll(&mut self) -> Result<c_int, LinkError> {
         self.peek()?;
+        self.grow_windows();
         let rc = self.raw.call(SessionCall::Poll);
         self.check_fatal()?;
         self.check_bounds()?;
         Ok(rc)
+    }
+
+    /// Grows the windows of channels on which much has arrived.
+    ///
+    /// Since 0.11, libssh does this well enough. libssh 0.10 grows a window when less than half of
+    /// it is left. From a distant server, half of a window has always arrived by then, and the
+    /// other half is used up until the server hears of it: half of a window arrives per round trip.
+    /// A read of more bytes than the window has grows it too.
+    fn grow_windows(&mut self) {
+        static BUFFER: Mutex<[u8; limits::WINDOW]> = Mutex::new([0; limits::WINDOW]);
+        if !mem::take(&mut self.needs_window) {
+            return;
+        }
+        // The buffer is empty memory, because what has arrived was taken by the callbacks.
+        let Ok(mut buffer) = BUFFER.try_lock() else { return };
+        let Self { channels, raw, .. } = self;
+        for (_, channel) in channels {
+            if !channel.state_mut(raw).wants_window() {
+                continue;
+            }
+            // This reads from the socket once, and a tunnel may not take all of that.
+            let read = channel.call(raw, ChannelCall::Read(&mut *buffer));
+            if let Ok(read @ 1..) = usize::try_from(read) {
+                let state = channel.state_mut(raw);
+                state.held = state.held.saturating_sub(read);
+                state.inbox.stdout.extend_from_slice(&buffer[..read]);
+            }
+        }
     }
 
     /// Whether more bytes may be waiting for the socket than is allowed, judging by libssh's

@@ -32,6 +32,7 @@ impl FilePut {
         }
         self.awaits_chunk = false;
         self.chunk = None;
+        cx.requests.give_up_write(self.slot);
         if !self.handle.is_empty() {
             let handle = mem::take(&mut self.handle);
             self.send(Step::Close, &Request::Close { handle: &handle }, cx);

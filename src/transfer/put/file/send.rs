@@ -5,8 +5,10 @@ use std::sync::Arc;
 use super::FilePut;
 use super::state::FileState;
 use crate::error::{LocalProblem, RemotePath, TransferProblem};
+use crate::limits;
 use crate::sftp::{Attrs, Reply, Request};
 use crate::transfer::local::{FileJob, Reader};
+use crate::transfer::put::options::Settings;
 use crate::transfer::replies::refused;
 use crate::transfer::requests::Step;
 use crate::transfer::task::TaskCx;
@@ -15,7 +17,7 @@ impl FilePut {
     /// Sends what there is room for.
     pub(in crate::transfer::put) fn advance(&mut self, reader: &Reader, cx: &mut TaskCx<'_>) {
         while self.state == FileState::Writing && !self.awaits_chunk && self.next < self.size {
-            if !cx.requests.has_room() {
+            if !cx.requests.has_room_for_data(self.slot) {
                 return;
             }
             match self.chunk.take().or_else(|| Some((reader.chunk(self.index, self.next, cx.jobs)?, 0))) {
@@ -31,21 +33,35 @@ impl FilePut {
         }
     }
 
-    /// Sends a chunk from this position on, in as many writes as the server needs. A server may
-    /// accept one byte at a time, so what there is no room for waits.
+    /// Sends a chunk from this position on: as data of the write that has begun, or in as many
+    /// writes as the server needs. A server may accept one byte at a time, so what there is no room
+    /// for waits.
     fn write(&mut self, chunk: Arc<[u8]>, mut start: usize, cx: &mut TaskCx<'_>) {
-        let max = cx.requests.max_write as usize;
         while start < chunk.len() {
-            if !cx.requests.has_room() {
+            if !cx.requests.has_room_for_data(self.slot) {
                 self.chunk = Some((chunk, start));
                 return;
             }
-            let end = chunk.len().min(start + max);
-            cx.requests.write(self.slot, &self.handle, self.next, chunk.clone(), start..end);
-            self.awaited += 1;
+            if cx.requests.missing(self.slot) == 0 {
+                let left = usize::try_from(self.size - self.next).unwrap_or(usize::MAX);
+                // At most as much as the server accepts, which is a 32-bit number.
+                let len = left.min(self.longest_write(cx.requests.max_write as usize));
+                cx.requests.begin_write(self.slot, &self.handle, self.next, len as u32);
+                self.awaited += 1;
+            }
+            let end = chunk.len().min(start + cx.requests.missing(self.slot));
+            cx.requests.data(chunk.clone(), start..end);
             self.next += (end - start) as u64;
             start = end;
         }
+    }
+
+    /// How much one write may send.
+    fn longest_write(&self, max: usize) -> usize {
+        let Settings { in_place, resume, .. } = self.plan.settings;
+        // If the local file cannot be read on, the write that has begun ends with zeros. They must
+        // not stay in the file, so then a write is of one chunk, which has been read.
+        if in_place || resume { max.min(limits::CHUNK) } else { max }
     }
 
     /// Handles a chunk of the local file.

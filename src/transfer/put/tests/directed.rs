@@ -1,5 +1,7 @@
 //! What a put does in each case.
 
+use std::cell::Cell;
+
 use sha2::{Digest as _, Sha256};
 
 use super::host::{NOW, Refuse};
@@ -10,6 +12,7 @@ use crate::sftp::{Request, StatusCode};
 use crate::transfer::local::FileAnswer;
 use crate::transfer::put::Put;
 
+const CHUNK: u64 = crate::limits::CHUNK as u64;
 const FIRST: &[u8] = b"/srv/app/.target.sshoal-1";
 const SECOND: &[u8] = b"/srv/app/.target.sshoal-2";
 
@@ -237,6 +240,59 @@ fn a_local_file_that_has_changed_never_becomes_the_target() {
     });
     assert!(matches!(world.finish(), Err(TransferProblem::LocalFileChanged { .. })));
     assert_unchanged(&world);
+}
+
+/// A server that accepts writes of several chunks.
+fn generous_world(put: &Put) -> World {
+    let mut world = World::of(put, false);
+    world.host.put(TARGET, OLD, 1_000);
+    world.host.extensions.limits = true;
+    world.host.limits = [256 * 1024, 255 * 1024, 255 * 1024, 100];
+    world
+}
+
+#[test]
+fn a_server_that_accepts_large_writes_gets_few() {
+    let mut world = generous_world(&Put::bytes(contents(), TARGET));
+    world.host.refuse = Box::new(|_, request| {
+        if let Request::Write { data_len, .. } = request {
+            assert_eq!(*data_len as usize, contents().len());
+        }
+        None
+    });
+    assert_eq!(world.finish().unwrap().bytes, contents().len() as u64);
+    assert_replaced(&world);
+    // A file that may keep what was written gets nothing but what was read.
+    for set in [Put::resume, Put::in_place] {
+        let mut world = generous_world(&set(Put::bytes(contents(), TARGET), true));
+        world.run = Box::new(|_| Some(sum(&contents())));
+        world.may_have_part = true;
+        world.host.refuse = Box::new(|_, request| {
+            assert!(!matches!(request, Request::Write { data_len, .. } if u64::from(*data_len) > CHUNK));
+            None
+        });
+        world.finish().unwrap();
+        assert_replaced(&world);
+    }
+}
+
+#[test]
+fn a_local_file_that_cannot_be_read_on_never_becomes_the_target() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), contents().repeat(10)).unwrap();
+    for lost in 0..3 {
+        let mut world = generous_world(&Put::new(file.path(), TARGET));
+        let read = Cell::new(0);
+        world.local = Box::new(move |answer| match answer {
+            FileAnswer::Chunk { file, offset, .. } if read.replace(read.get() + 1) == lost => {
+                FileAnswer::Chunk { file, offset, bytes: Err(LocalProblem::Changed { path: "local".into() }) }
+            }
+            answer => answer,
+        });
+        let end = world.finish();
+        assert!(matches!(end, Err(TransferProblem::LocalFileChanged { .. })), "{lost}: {end:?}");
+        assert_unchanged(&world);
+    }
 }
 
 #[test]

@@ -44,6 +44,8 @@ fn run(seed: u64) {
     world.may_have_part = in_place;
     world.host.extensions.posix_rename = has_rename;
     world.host.extensions.fsync = !random.one_in(10);
+    world.host.extensions.limits = random.one_in(2);
+    world.host.limits = [0, 0, 1 << random.next(19), 0];
     if random.one_in(4) {
         world.host.nodes.remove(&b"/srv/app"[..]);
         world.may_lack_target = true;

@@ -200,6 +200,13 @@ impl Disk {
         }
     }
 
+    /// Creates a file, or empties the one that is there.
+    pub(crate) fn replace(&mut self, path: &[u8]) -> Result<Node, Refusal> {
+        let node = self.create(path, 0o644, false)?;
+        self.set(&node, &Attributes { size: Some(0), ..Attributes::default() })?;
+        Ok(node)
+    }
+
     pub(crate) fn make_directory(&mut self, path: &[u8], permissions: u32) -> Result<(), Refusal> {
         let key = self.resolve(path, false)?;
         self.insert(key, Body::Directory, permissions).map(drop)
