@@ -163,9 +163,9 @@ pub const WAITING_COST: usize = 160 * 1024;
 /// Readiness events taken from the kernel at once.
 pub const EVENTS_PER_POLL: usize = 1024;
 
-/// Bytes that are passed to libssh in one write. They fit into one socket buffer, so libssh's own
-/// output buffer stays small.
-pub const WRITE_CHUNK: usize = 32 * 1024;
+/// Bytes that are passed to libssh in one write. With all that libssh adds, they fit into two
+/// buffers of 32 KiB, because it rounds the sizes of its buffers up to a power of two.
+pub const WRITE_CHUNK: usize = 32 * 1024 - 128;
 
 /// Packets that one write may be split into when the peer accepts only tiny ones.
 pub const WRITE_PACKETS: usize = 16;

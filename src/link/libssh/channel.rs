@@ -423,8 +423,9 @@ mod tests {
             (11, 16),
             (1_034, 16_384),
             (20_010, 20_000),
-            (32_768, 32_758),
-            (262_144, 32_768),
+            (32_768, limits::WRITE_CHUNK),
+            (32_010, 32_000),
+            (262_144, limits::WRITE_CHUNK),
         ] {
             assert_eq!(MaxPacket::Announced(announced).chunk(), chunk, "{announced}");
         }

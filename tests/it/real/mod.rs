@@ -56,6 +56,7 @@ mod sudo_stub;
 mod timing;
 mod transfer;
 mod trust;
+mod windows;
 
 use std::fs;
 use std::net::SocketAddr;
