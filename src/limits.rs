@@ -163,9 +163,11 @@ pub const WAITING_COST: usize = 160 * 1024;
 /// Readiness events taken from the kernel at once.
 pub const EVENTS_PER_POLL: usize = 1024;
 
-/// Bytes that are passed to libssh in one write. With all that libssh adds, they fit into two
-/// buffers of 32 KiB, because it rounds the sizes of its buffers up to a power of two.
-pub const WRITE_CHUNK: usize = 32 * 1024 - 128;
+/// Bytes that are passed to libssh in one write, which are one packet for most servers. With all
+/// that libssh adds, they fit into 16 KiB: it rounds the sizes of its buffers up to a power of two,
+/// and keeps two such buffers for each host that was written to. Packets of twice that size take 5 %
+/// less CPU time.
+pub const WRITE_CHUNK: usize = 16 * 1024 - 128;
 
 /// Packets that one write may be split into when the peer accepts only tiny ones.
 pub const WRITE_PACKETS: usize = 16;
@@ -199,7 +201,7 @@ pub const LAST_OUTPUT: usize = 2 * 1024 * 1024;
 /// Bytes of input that are passed to libssh per host and visit. Input beyond the limit waits for
 /// the next visit. Each write counts as at least a [`WRITE_CHUNK`], because even a tiny packet
 /// takes time.
-pub const INPUT_PER_VISIT: usize = 256 * 1024;
+pub const INPUT_PER_VISIT: usize = 16 * WRITE_CHUNK;
 
 /// Name servers used (glibc: `MAXNS`).
 pub const DNS_SERVERS: usize = 3;

@@ -1,15 +1,21 @@
 //! Limits of file transfers.
 
-/// Requests without an answer on one channel (OpenSSH: `sftp -R 64`). With [`CHUNK`], they fill an
-/// SSH window.
+use super::WRITE_CHUNK;
+
+/// Requests without an answer on one channel (OpenSSH: `sftp -R 64`). Reads of [`SFTP_READ`] fill
+/// an SSH window.
 pub const SFTP_IN_FLIGHT: usize = 64;
 
-/// Largest write that is requested of servers that accept as much, in bytes: seven chunks. OpenSSH
-/// accepts 255 KiB. Each write costs an answer, and with writes of one chunk the answers take a
-/// quarter of the CPU time of a put.
-pub const SFTP_WRITE: usize = 7 * CHUNK;
+/// Bytes of a read that is requested: what every SFTP server returns
+/// (draft-ietf-secsh-filexfer-02, section 3: packets of 34,000 bytes).
+pub const SFTP_READ: usize = 32 * 1024;
 
-/// Bytes of requests that wait to be sent before a task makes no more: one chunk. The next visit
+/// Largest write that is requested of servers that accept as much, in bytes: eight chunks. OpenSSH
+/// accepts 255 KiB, which is more. Each write costs an answer, and with writes of one chunk the
+/// answers take a quarter of the CPU time of a put.
+pub const SFTP_WRITE: usize = 8 * CHUNK;
+
+/// Bytes of requests that wait to be sent before a task makes no more. The next visit
 /// needs no more than a few, and a host that does not read must not hold many.
 pub const SFTP_UNSENT: usize = 32 * 1024;
 
@@ -52,9 +58,11 @@ pub const SFTP_PACKET: usize = 256 * 1024 + 1024;
 pub const SFTP_HANDLE: usize = 256;
 
 /// Bytes of a chunk: what is read of a local file at a time, and shared by all hosts that need it.
-/// The value is the largest write that every SFTP server accepts
-/// (draft-ietf-secsh-filexfer-02, section 3: packets of 34,000 bytes).
-pub const CHUNK: usize = 32 * 1024;
+///
+/// A chunk is what two writes to libssh take ([`WRITE_CHUNK`]), less the request before it. So most
+/// chunks become two SSH packets each, without being copied together with others first. Every SFTP
+/// server accepts as much (draft-ietf-secsh-filexfer-02, section 3: packets of 34,000 bytes).
+pub const CHUNK: usize = 2 * WRITE_CHUNK - 64;
 
 /// Bytes of a local file or directory that are kept in memory for the hosts that it is copied to.
 /// Hosts whose places in the file are further apart than this make the file be read again, usually

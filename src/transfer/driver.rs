@@ -353,10 +353,9 @@ impl Transfer {
         self.phase != Phase::Ended && self.requests.unsent() > 0
     }
 
-    /// Replaces the contents of a buffer by what is to be sent next, at most `max` bytes.
-    pub(crate) fn fill(&self, buffer: &mut Vec<u8>, max: usize) {
-        buffer.clear();
-        self.requests.fill(buffer, max);
+    /// What is to be sent next, at most `max` bytes. The buffer may be used for it.
+    pub(crate) fn next_bytes<'a>(&'a self, buffer: &'a mut Vec<u8>, max: usize) -> &'a [u8] {
+        self.requests.next_bytes(buffer, max)
     }
 
     /// Notes that the first `count` bytes of what waits are sent.

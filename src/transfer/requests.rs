@@ -116,7 +116,7 @@ impl Default for Requests {
             sent: 0,
             unsent: 0,
             extensions: Extensions::default(),
-            max_read: limits::CHUNK as u32,
+            max_read: limits::SFTP_READ as u32,
             max_write: limits::CHUNK as u32,
             max_files: limits::FILES_AT_ONCE,
         }
@@ -134,12 +134,12 @@ impl Requests {
     /// Uses the limits of the server, as far as they are of use.
     pub(super) fn limit(&mut self, server: Limits) {
         // A server without a limit says 0.
-        let bounded = |limit: u64, most: usize| match u32::try_from(limit) {
+        let bounded = |limit: u64, most: usize, unlimited: usize| match u32::try_from(limit) {
             Ok(limit @ 1..) => limit.min(most as u32),
-            _ => limits::CHUNK as u32,
+            _ => unlimited as u32,
         };
-        self.max_read = bounded(server.read, limits::CHUNK);
-        self.max_write = bounded(server.write, limits::SFTP_WRITE);
+        self.max_read = bounded(server.read, limits::SFTP_READ, limits::SFTP_READ);
+        self.max_write = bounded(server.write, limits::SFTP_WRITE, limits::CHUNK);
         if let Ok(handles @ 1..) = usize::try_from(server.handles) {
             self.max_files = handles.min(limits::FILES_AT_ONCE);
         }
@@ -247,11 +247,20 @@ impl Requests {
         self.unsent
     }
 
-    /// Appends what is to be sent next to a buffer, at most `max` bytes.
-    ///
-    /// The request and the data of a write are sent together, because each part that is sent costs
-    /// a packet of its own.
-    pub(super) fn fill(&self, buffer: &mut Vec<u8>, max: usize) {
+    /// What is to be sent next, at most `max` bytes. Much of one chunk is returned as it is; small
+    /// pieces are copied together into the buffer, because what is sent alone costs a packet of its
+    /// own.
+    pub(super) fn next_bytes<'a>(&'a self, buffer: &'a mut Vec<u8>, max: usize) -> &'a [u8] {
+        let first = self.queue.front().map_or(&[][..], |piece| &piece.bytes()[self.sent..]);
+        if first.len() >= max / 2 {
+            return &first[..first.len().min(max)];
+        }
+        buffer.clear();
+        self.fill(buffer, max);
+        buffer
+    }
+
+    fn fill(&self, buffer: &mut Vec<u8>, max: usize) {
         let mut skip = self.sent;
         for piece in &self.queue {
             let bytes = &piece.bytes()[skip..];
@@ -347,6 +356,31 @@ mod tests {
             requests.send(Tag { slot, step: Step::Look }, &Request::Lstat { path: b"/a" });
         }
         assert_eq!(is_pending(&requests, 0), [false, true, false]);
+    }
+
+    #[test]
+    fn chunks_are_sent_as_they_are_and_small_pieces_together() {
+        let chunk: Arc<[u8]> = (0..limits::CHUNK).map(|at| at as u8).collect();
+        let mut requests = Requests::default();
+        requests.begin_write(0, b"handle", 0, 2 * limits::CHUNK as u32);
+        requests.data(chunk.clone(), 0..limits::CHUNK);
+        requests.data(chunk.clone(), 0..limits::CHUNK);
+        requests.send(Tag { slot: 0, step: Step::Close }, &Request::Close { handle: b"handle" });
+        let (mut copied, mut buffer) = (Vec::new(), Vec::new());
+        while requests.unsent() > 0 {
+            let bytes = requests.next_bytes(&mut buffer, limits::WRITE_CHUNK);
+            let is_shared = chunk.as_ptr_range().contains(&bytes.as_ptr());
+            let len = bytes.len();
+            copied.push((len, is_shared));
+            requests.consume(len);
+        }
+        let header = 4 + 1 + 4 + (4 + 6) + 8 + 4;
+        let close = 4 + 1 + 4 + (4 + 6);
+        let (chunk, write) = (limits::CHUNK, limits::WRITE_CHUNK);
+        // The request and the first chunk fit into two writes to libssh, and so does each chunk.
+        let first = [(write, false), (header + chunk - write, true)];
+        let expected = [&first[..], &[(write, true), (chunk - write, true), (close, false)]].concat();
+        assert_eq!(copied, expected);
     }
 
     fn sent_so_far(requests: &mut Requests) {

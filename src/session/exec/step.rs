@@ -346,8 +346,8 @@ impl Exec {
         if !transfer.has_unsent() || *cx.input_budget == 0 {
             return Ok(Progress::Pending);
         }
-        transfer.fill(cx.scratch, limits::WRITE_CHUNK.min(*cx.input_budget));
-        match cx.link.write(channel, cx.scratch) {
+        let bytes = transfer.next_bytes(cx.scratch, limits::WRITE_CHUNK.min(*cx.input_budget));
+        match cx.link.write(channel, bytes) {
             Ok(0) => Ok(Progress::Pending),
             Ok(written) => {
                 transfer.sent(written);

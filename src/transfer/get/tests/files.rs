@@ -5,7 +5,7 @@ use super::*;
 use crate::limits;
 use crate::sftp::{Request, StatusCode};
 
-const CHUNK: usize = limits::CHUNK;
+const CHUNK: usize = limits::SFTP_READ;
 
 /// Whether a request is of some kind.
 type IsKind = fn(&Request<'_>) -> bool;

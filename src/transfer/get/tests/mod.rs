@@ -138,9 +138,9 @@ impl Rig {
         let mut buffer = Vec::new();
         let mut stream = Vec::new();
         while self.transfer.has_unsent() {
-            self.transfer.fill(&mut buffer, 1000);
-            self.transfer.sent(buffer.len());
-            stream.extend_from_slice(&buffer);
+            let bytes = self.transfer.next_bytes(&mut buffer, 1000).to_vec();
+            self.transfer.sent(bytes.len());
+            stream.extend(bytes);
         }
         let mut rest = &stream[..];
         while let Some(received) = peer::receive(rest).unwrap() {

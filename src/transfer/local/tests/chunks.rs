@@ -132,7 +132,7 @@ fn with_many_readers_each_reads_only_what_it_needs() {
 
 #[test]
 fn memory_is_bounded_and_what_was_evicted_is_read_again() {
-    let length = limits::CHUNK_CACHE + 64 * CHUNK;
+    let length = (limits::CHUNK_CACHE / CHUNK + 64) * CHUNK;
     let (_folder, source) = source(length);
     let reader = source.reader(id(1));
     assert!(read_all(&reader, length).0 == contents(length));

@@ -245,8 +245,7 @@ fn run(request: FileRequest, host: &mut Host) -> Result<FileResult, TransferProb
         }
         assert!(transfer.has_unsent(), "it waits for nothing after {:?}", host.log.last());
         while transfer.has_unsent() {
-            let mut piece = Vec::new();
-            transfer.fill(&mut piece, 1000);
+            let piece = transfer.next_bytes(&mut Vec::new(), 1000).to_vec();
             transfer.sent(piece.len());
             sent.extend(piece);
         }

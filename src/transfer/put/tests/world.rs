@@ -78,9 +78,10 @@ impl World {
         self.transfer.go_on();
         let mut buffer = Vec::new();
         while self.transfer.has_unsent() {
-            self.transfer.fill(&mut buffer, 10_000);
-            self.transfer.sent(buffer.len());
-            self.stream.extend_from_slice(&buffer);
+            let bytes = self.transfer.next_bytes(&mut buffer, 10_000);
+            self.stream.extend_from_slice(bytes);
+            let sent = bytes.len();
+            self.transfer.sent(sent);
             self.transfer.go_on();
         }
         let stream = std::mem::take(&mut self.stream);

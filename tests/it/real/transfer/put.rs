@@ -23,7 +23,8 @@ fn a_file_arrives_whole_with_its_mode_and_times() {
     let mut client = build(client_for(&sshd, HOST));
     let folder = tempdir().expect("a folder");
     let (local, remote) = (folder.path().join("local"), folder.path().join("remote"));
-    for len in [0, 1, 32 * 1024 - 1, 32 * 1024, 32 * 1024 + 1, 3_000_000] {
+    // Chunks have 32,448 bytes, and writes to OpenSSH's server eight of them.
+    for len in [0, 1, 32_447, 32_448, 32_449, 259_583, 259_584, 259_585, 3_000_000] {
         fs::write(&local, contents(len)).expect("written");
         fs::set_permissions(&local, fs::Permissions::from_mode(0o640)).expect("set");
         let put = Put::new(&local, remote.to_str().expect("UTF-8")).keep_times(true);

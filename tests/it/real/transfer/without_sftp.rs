@@ -20,7 +20,7 @@ fn check(client: &mut ParallelClient, folder: &std::path::Path) {
     let local = tempdir().expect("a folder");
     let local = local.path().join("local");
     let remote = folder.join("it's new/remote");
-    for len in [0, 1, 32 * 1024, 3_000_000] {
+    for len in [0, 1, 32_448, 3_000_000] {
         fs::write(&local, contents(len)).expect("written");
         fs::set_permissions(&local, fs::Permissions::from_mode(0o640)).expect("set");
         let put = Put::new(&local, remote.to_str().expect("UTF-8")).keep_times(true);
