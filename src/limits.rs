@@ -1,12 +1,14 @@
 //! All fixed limits of the library, each with the reason for its value. A turn is one round of the
 //! event loop. A visit is one step of one host's session within a turn.
 
+mod channels;
 mod file_requests;
 mod rekeys;
 mod transfers;
 
 use std::time::Duration;
 
+pub use channels::*;
 pub use file_requests::*;
 pub use rekeys::*;
 pub use transfers::*;
@@ -162,20 +164,6 @@ pub const WAITING_COST: usize = 160 * 1024;
 
 /// Readiness events taken from the kernel at once.
 pub const EVENTS_PER_POLL: usize = 1024;
-
-/// Bytes that are passed to libssh in one write, which are one packet for most servers. With all
-/// that libssh adds, they fit into 16 KiB: it rounds the sizes of its buffers up to a power of two,
-/// and keeps two such buffers for each host that was written to. Packets of twice that size take 5 %
-/// less CPU time.
-pub const WRITE_CHUNK: usize = 16 * 1024 - 128;
-
-/// Packets that one write may be split into when the peer accepts only tiny ones.
-pub const WRITE_PACKETS: usize = 16;
-
-/// Bytes that libssh 0.10 subtracts from a peer's maximum packet size for headers. If that size is
-/// exactly 10, nothing remains and libssh loops forever. If it is smaller, the difference wraps
-/// around and libssh sends more than the peer allows.
-pub const PACKET_HEADERS: u32 = 10;
 
 /// Bytes of standard input that are queued per command before `write` waits for the peer.
 pub const STDIN_QUEUE: usize = 1024 * 1024;
@@ -385,14 +373,6 @@ pub const AGENT_WINDOW: usize = 16;
 /// two packets of the usual size. Bytes beyond it stay in libssh, which then keeps the channel's
 /// window closed.
 pub const INBOX_TUNNEL: usize = 64 * 1024;
-
-/// Bytes that a server may send on a channel ahead of what this end has read: the window that
-/// libssh has since 0.11, and that OpenSSH has.
-pub const WINDOW: usize = 2 * 1024 * 1024;
-
-/// Bytes that arrive on a channel before its window is grown to [`WINDOW`] again. Each growth
-/// costs a message. With fewer bytes, more of the window is open when the server is distant.
-pub const WINDOW_STEP: usize = WINDOW / 4;
 
 /// Bytes that libssh may buffer for one tunnel. The value is the tunnel's largest window (2 MiB).
 /// The limit is necessary because libssh 0.10 accepts data beyond the window.

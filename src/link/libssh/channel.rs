@@ -9,9 +9,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use libssh_rs::sys;
 
 use super::OK;
-use super::library::{reads_grow_windows, request_pty, text_at};
+use super::library::{request_pty, text_at};
 use super::log_lines::{self, data_traffic};
+use super::max_packet::MaxPacket;
 use super::raw_session::RawSession;
+use super::window::Window;
 use crate::command::{ChannelRequest, Program, Signal};
 use crate::limits;
 use crate::link::{Inbox, LinkError};
@@ -38,50 +40,13 @@ pub(super) struct RawChannel {
 // SAFETY: libssh ties a channel to no thread, and every call on one takes `&mut RawSession`.
 unsafe impl Send for RawChannel {}
 
-/// The largest payload of data that a packet to the peer can carry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum MaxPacket {
-    /// The peer has announced this maximum packet size. 0 until it has confirmed the channel.
-    Announced(u32),
-    /// For a channel that the server opens, libssh does not reveal the maximum packet size. So this
-    /// is the largest payload that a packet has carried so far. 0 until the first write.
-    Seen(usize),
-    /// Nothing is written on this channel, so the log is not asked for the maximum packet size.
-    Unasked,
-}
-
-impl MaxPacket {
-    /// How many bytes of data certainly fit into a packet.
-    pub(super) fn payload(self) -> usize {
-        match self {
-            // [`limits::PACKET_HEADERS`] explains the subtraction.
-            Self::Announced(size) => size.saturating_sub(limits::PACKET_HEADERS) as usize,
-            Self::Seen(bytes) => bytes,
-            Self::Unasked => 0,
-        }
-    }
-
-    /// How many bytes one write may pass to libssh: whole packets, because a rest of ten bytes
-    /// costs a packet of its own.
-    pub(super) fn chunk(self) -> usize {
-        let packets = (limits::WRITE_CHUNK / self.payload().max(1)).clamp(1, limits::WRITE_PACKETS);
-        limits::WRITE_CHUNK.min(self.payload().saturating_mul(packets))
-    }
-
-    /// Whether so little fits into a packet that [`limits::WRITE_PACKETS`] bounds a write.
-    pub(super) fn is_tiny(self) -> bool {
-        self.payload().saturating_mul(limits::WRITE_PACKETS) < limits::WRITE_CHUNK
-    }
-}
-
 /// The state that the callbacks of a channel write.
 pub(super) struct CallbackState {
     pub inbox: Inbox,
     /// How many bytes did not fit into the inbox. libssh buffers them and keeps the window closed
     /// meanwhile.
     pub held: usize,
-    /// How many bytes have arrived since the window was last grown, if reads can grow it.
-    pub unacknowledged: Option<usize>,
+    pub window: Window,
     /// Whether arriving data is dropped.
     pub discards: bool,
     /// Whether the server has closed the channel.
@@ -146,9 +111,9 @@ impl RawChannel {
             return None;
         }
         let (inbox, callbacks) = (Inbox::default(), channel_callbacks());
-        let unacknowledged = reads_grow_windows().then_some(0);
         let (held, discards, is_closed) = (0, false, false);
-        let state = CallbackState { inbox, held, unacknowledged, discards, is_closed, noted, callbacks };
+        let window = Window::new();
+        let state = CallbackState { inbox, held, window, discards, is_closed, noted, callbacks };
         let state = Box::into_raw(Box::new(state));
         let (unanswered, answer, max_packet) = (None, None, MaxPacket::Announced(0));
         let channel = Self { raw, state, is_open: false, unanswered, answer, max_packet };
@@ -283,36 +248,32 @@ unsafe fn deliver(state: *mut c_void, body: impl FnOnce(&mut CallbackState)) {
 }
 
 impl CallbackState {
-    /// Counts bytes that have arrived.
-    fn count(&mut self, bytes: usize) {
-        if let Some(count) = &mut self.unacknowledged {
-            *count = count.saturating_add(bytes);
-            if *count >= limits::WINDOW_STEP {
-                log_lines::report(|log| log.needs_window = true);
-            }
-        }
-    }
-
-    /// Whether enough has arrived to grow the window, and all of it was taken. Starts counting
-    /// again.
+    /// Whether a read should grow the window now, because enough has arrived, and all of it was
+    /// taken.
     pub(super) fn wants_window(&mut self) -> bool {
-        let is_due = self.unacknowledged.is_some_and(|bytes| bytes >= limits::WINDOW_STEP);
-        let is_due = is_due && self.held == 0 && !self.inbox.eof && !self.is_closed;
-        if is_due {
-            self.unacknowledged = Some(0);
+        let wants = self.window.needs_read() && self.held == 0 && !self.inbox.eof && !self.is_closed;
+        if wants {
+            self.window.was_read();
         }
-        is_due
+        wants
     }
 
-    /// Takes data into the inbox: all of it for a command, and as much as fits for a tunnel or an
-    /// agent. Returns how many bytes it has taken.
+    /// Takes data into the inbox: all of it for a command, up to the next half of the window for a
+    /// subsystem, and as much as fits for a tunnel or an agent. Returns how many bytes it has taken.
     fn take_in(&mut self, bytes: &[u8], is_stderr: bool) -> usize {
-        let Self { inbox, held, discards, noted, .. } = self;
-        if noted.is_none() {
-            let stream = if is_stderr { &mut inbox.stderr } else { &mut inbox.stdout };
-            stream.extend_from_slice(bytes);
+        let Self { inbox, held, window, discards, noted, .. } = self;
+        if noted.is_none() && is_stderr {
+            window.pass(bytes.len());
+            inbox.stderr.extend_from_slice(bytes);
             return bytes.len();
         }
+        if noted.is_none() {
+            let taken = window.take(bytes.len(), *held);
+            inbox.stdout.extend_from_slice(&bytes[..taken]);
+            *held = bytes.len() - taken;
+            return taken;
+        }
+        window.pass(bytes.len().saturating_sub(*held));
         if *discards {
             *held = 0;
             return bytes.len();
@@ -345,9 +306,10 @@ unsafe extern "C" fn on_data(
         unsafe {
             let bytes = std::slice::from_raw_parts(data.cast::<u8>(), len as usize);
             deliver(state, |state| {
-                let held = state.held;
                 taken = state.take_in(bytes, is_stderr != 0);
-                state.count(bytes.len().saturating_sub(held));
+                if state.window.needs_read() {
+                    log_lines::report(|log| log.needs_window = true);
+                }
             });
         }
     }
@@ -408,27 +370,5 @@ unsafe extern "C" fn on_open_response(
         // SAFETY: the session that calls; the string is copied before libssh can change it.
         let text = unsafe { text_at(sys::ssh_get_error(session.cast())) };
         log_lines::report(|log| log.note_refusal(&text));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_write_is_of_whole_packets() {
-        for (announced, chunk) in [
-            (0, 0),
-            (10, 0),
-            (11, 16),
-            (1_034, 15 * 1_024),
-            (10_010, 10_000),
-            (32_768, limits::WRITE_CHUNK),
-            (262_144, limits::WRITE_CHUNK),
-        ] {
-            assert_eq!(MaxPacket::Announced(announced).chunk(), chunk, "{announced}");
-        }
-        assert_eq!(MaxPacket::Unasked.chunk(), 0);
-        assert!(MaxPacket::Seen(1_015).is_tiny() && !MaxPacket::Seen(1_016).is_tiny());
     }
 }

@@ -28,10 +28,12 @@ mod gcm;
 mod key;
 mod library;
 mod log_lines;
+mod max_packet;
 mod options;
 mod raw_session;
 mod session;
 mod session_callbacks;
+mod window;
 
 use std::ffi::c_int;
 

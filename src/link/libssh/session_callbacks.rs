@@ -8,8 +8,9 @@ use std::{mem, ptr};
 
 use libssh_rs::sys;
 
-use super::channel::{MaxPacket, Noted, RawChannel};
+use super::channel::{Noted, RawChannel};
 use super::log_lines;
+use super::max_packet::MaxPacket;
 use crate::limits;
 
 /// The callbacks of a session without a forwarded agent.

@@ -742,12 +742,16 @@ class EndsAfterRename(Server):
 
 @kind
 class DiskFull(Server):
-    """Fails to write once 100,000 bytes were written, as on a full disk."""
+    """Fails to write more than 100,000 bytes, as on a full disk."""
 
     def on_write(self, id, fields):
-        if self.written >= 100_000:
+        handle, offset, data = fields.string(), fields.u64(), fields.string()
+        part = data[: 100_000 - self.written]
+        os.pwrite(self.handles[handle][1], part, offset)
+        self.written += len(part)
+        if len(part) < len(data):
             return self.status(id, FAILURE, b"No space left on device")
-        super().on_write(id, fields)
+        self.status(id, OK)
 
 
 @kind
@@ -768,13 +772,14 @@ class EofToWrites(Server):
 
 @kind
 class LosesWrites(Server):
-    """Says that each write succeeded, and writes only those of the first 50,000 bytes."""
+    """Says that each write succeeded, and writes only the first 50,000 bytes."""
 
     def on_write(self, id, fields):
-        if self.written < 50_000:
-            super().on_write(id, fields)
-        else:
-            self.status(id, OK)
+        handle, offset, data = fields.string(), fields.u64(), fields.string()
+        part = data[: 50_000 - self.written]
+        os.pwrite(self.handles[handle][1], part, offset)
+        self.written += len(part)
+        self.status(id, OK)
 
 
 @kind

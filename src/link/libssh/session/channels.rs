@@ -7,7 +7,7 @@ use std::task::Poll;
 
 use libssh_rs::sys;
 
-use super::{ChannelCall, MaxPacket, OpenReply, RawChannel, SshSession};
+use super::{ChannelCall, OpenReply, RawChannel, SshSession};
 use crate::command::{ChannelRequest, Program, Signal};
 use crate::limits;
 use crate::link::libssh::OK;
@@ -15,6 +15,7 @@ use crate::link::libssh::call_scope::CallScope;
 use crate::link::libssh::channel::Noted;
 use crate::link::libssh::library::level_of_channels;
 use crate::link::libssh::log_lines::{self, data_traffic};
+use crate::link::libssh::max_packet::MaxPacket;
 use crate::link::libssh::options::c_string;
 use crate::link::{ChannelId, Inbox, LinkError, LinkErrorKind};
 
@@ -80,6 +81,9 @@ impl SshSession {
         text: &CStr,
     ) -> Result<Poll<()>, LinkError> {
         let channel = self.channels.get_mut(id.0).ok_or_else(no_channel)?;
+        if program == Program::Subsystem {
+            channel.state_mut(&mut self.raw).window.take_halves();
+        }
         if let Some(answer) = channel.answer.take() {
             return answer.map(Poll::Ready);
         }
@@ -121,7 +125,24 @@ impl SshSession {
     }
 
     pub(crate) fn inbox(&mut self, id: ChannelId) -> Option<&mut Inbox> {
+        let state = self.channels.get(id.0)?.state(&self.raw);
+        if state.held > 0 && state.noted.is_none() {
+            self.take_held(id);
+        }
         Some(&mut self.channels.get_mut(id.0)?.state_mut(&mut self.raw).inbox)
+    }
+
+    /// Takes what was held back because the next half of the window begins with it.
+    fn take_held(&mut self, id: ChannelId) {
+        let _scope = self.listen();
+        let Some(channel) = self.channels.get_mut(id.0) else { return };
+        let mut buffer = vec![0_u8; mem::take(&mut channel.state_mut(&mut self.raw).held)];
+        // libssh does not read from the socket if it has buffered bytes for this channel.
+        let read = usize::try_from(channel.call(&mut self.raw, ChannelCall::Read(&mut buffer)));
+        let state = channel.state_mut(&mut self.raw);
+        let read = read.unwrap_or(0).min(buffer.len());
+        state.window.pass(read);
+        state.inbox.stdout.extend_from_slice(&buffer[..read]);
     }
 
     /// How many bytes the peer accepts on this channel now.

@@ -64,12 +64,8 @@ impl SshSession {
         Ok(rc)
     }
 
-    /// Grows the windows of channels on which much has arrived.
-    ///
-    /// Since 0.11, libssh does this well enough. libssh 0.10 grows a window when less than half of
-    /// it is left. From a distant server, half of a window has always arrived by then, and the
-    /// other half is used up until the server hears of it: half of a window arrives per round trip.
-    /// A read of more bytes than the window has grows it too.
+    /// Grows the [windows](crate::link::libssh::window::Window) of channels on which much has
+    /// arrived.
     fn grow_windows(&mut self) {
         static BUFFER: Mutex<[u8; limits::WINDOW]> = Mutex::new([0; limits::WINDOW]);
         if !mem::take(&mut self.needs_window) {
