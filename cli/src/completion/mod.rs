@@ -24,8 +24,9 @@ use std::io::{self, Write as _};
 
 use clap::{Parser, ValueEnum, ValueHint};
 
-use self::names::Names;
+pub use self::names::{Names, joined};
 use self::place::{Line, Place};
+pub use self::term::{Term, of_set};
 
 /// A shell that there are completions for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -113,7 +114,7 @@ pub fn run(args: &CompleteArgs) -> Result<u8, Box<dyn Error>> {
 }
 
 /// Whether every shell takes this for one word, without quotes.
-fn is_plain(word: &str) -> bool {
+pub fn is_plain(word: &str) -> bool {
     let is_plain = |c: char| c.is_alphanumeric() || "-_.,:@+%/=~[]^".contains(c);
     // What is typed with operators is quoted already.
     !word.is_empty() && word.chars().all(|c| is_plain(c) || "!&() ".contains(c))
@@ -121,13 +122,24 @@ fn is_plain(word: &str) -> bool {
 
 /// What the last of these words can become.
 fn answer(words: &[String]) -> Answer {
-    let line = Line::read(words);
+    at(&Line::read(words))
+}
+
+/// What the last of these words can become, which are flags of this command, and their values.
+pub fn of_flags(command: clap::Command, words: &[String]) -> Vec<String> {
+    match at(&Line::of(command, words, &[])) {
+        Answer::Words(found) => found.into_iter().map(|(word, _)| word).collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn at(line: &Line) -> Answer {
     match &line.place {
         Place::Nothing => Answer::Nothing,
         Place::Flags(found) => Answer::Words(found.clone()),
         Place::Command { is_first: true } => Answer::Commands,
         Place::Command { is_first: false } => Answer::Files,
-        Place::Value { before, typed, argument } => value(&line, before, typed, argument),
+        Place::Value { before, typed, argument } => value(line, before, typed, argument),
     }
 }
 
