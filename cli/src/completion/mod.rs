@@ -23,6 +23,7 @@ use std::fmt::Write as _;
 use std::io::{self, Write as _};
 
 use clap::{Parser, ValueEnum, ValueHint};
+use sshoal::ssh_config::SshConfig;
 
 pub use self::names::{Names, joined};
 use self::place::{Line, Place};
@@ -163,6 +164,7 @@ fn value(line: &Line, before: &str, typed: &str, argument: &clap::Arg) -> Answer
         "source" => Names::of(line).sources(typed),
         "ssh_hosts" => Names::of(line).aliases(typed),
         "jump" => Names::of(line).jumps(typed),
+        "options" => options(typed),
         _ => {
             return match argument.get_value_hint() {
                 // The shell adds what it finds to the word itself.
@@ -174,6 +176,18 @@ fn value(line: &Line, before: &str, typed: &str, argument: &clap::Arg) -> Answer
         }
     };
     with_before(found.into_iter().map(|word| (word, String::new())).collect())
+}
+
+/// What an argument of `-o` can become. Keywords are known in any case, and go on as they were
+/// begun.
+fn options(typed: &str) -> Vec<String> {
+    let is_lower = !typed.is_empty() && !typed.contains(|c: char| c.is_ascii_uppercase());
+    let as_typed = |keyword: &str| if is_lower { keyword.to_ascii_lowercase() } else { keyword.to_owned() };
+    let mut found: Vec<String> = SshConfig::keywords().map(as_typed).collect();
+    found.retain(|keyword| keyword.starts_with(typed));
+    found.sort_unstable();
+    found.iter_mut().for_each(|keyword| keyword.push('='));
+    found
 }
 
 #[cfg(test)]
