@@ -106,7 +106,7 @@ pub struct PutArgs {
     /// Leave files alone that have the same size and time. Sets --preserve
     #[arg(long, help_heading = "Copying")]
     pub skip_same: bool,
-    /// DEST is the file itself, also if there is a directory of that name
+    /// DEST is the copy itself, also if there is a directory of that name
     ///
     /// Only this works with servers that have no SFTP: a file is then sent to `scp` there.
     #[arg(short = 'T', long, help_heading = "Copying", hide_short_help = true)]
@@ -117,6 +117,9 @@ pub struct PutArgs {
     #[arg(long, help_heading = "Copying", hide_short_help = true)]
     pub in_place: bool,
     /// Continue copies that were interrupted. Sets --checksum
+    ///
+    /// For a directory, write DEST/ if it goes into DEST, or -T if it becomes DEST: the first copy
+    /// may have created DEST.
     #[arg(long = "continue", help_heading = "Copying", conflicts_with = "in_place")]
     pub resume: bool,
     /// The owner of the copies, as USER or USER:GROUP; needs --sudo

@@ -23,6 +23,8 @@ pub struct Copies {
     pub per_host: usize,
     /// What each host does, for the plan that is shown.
     pub shown: Vec<Vec<u8>>,
+    /// The name of each host in local paths, if these differ.
+    pub own_names: Vec<String>,
 }
 
 /// A source, and where it goes.
@@ -86,7 +88,7 @@ impl Paths {
                 make(b"%(from)s", b"%(to)s").into().host_args(args)
             }
         };
-        Ok(Copies { command, per_host: self.per_host, shown })
+        Ok(Copies { command, per_host: self.per_host, shown, own_names: Vec::new() })
     }
 }
 
@@ -113,6 +115,9 @@ pub fn put(args: &PutArgs, targets: &[Target]) -> Result<Copies, String> {
         return Err("-T is for one file: several need a directory".to_owned());
     }
     check_files(&paths, args.recursive)?;
+    if !several && !args.no_target_directory && (args.resume || args.copy.last.is_some()) {
+        check_place(&paths)?;
+    }
     paths.copies("put", |from, to| {
         let mut put = Put::new(PathBuf::from(OsStr::from_bytes(from)), to)
             .recurse(args.recursive)
@@ -179,7 +184,7 @@ pub fn get(args: &GetArgs, targets: &[Target]) -> Result<Copies, String> {
     let template = template.unwrap_or(if several { "{host}/{name}" } else { "{name}" });
     let is_alone = !several && args.name.is_none() && files.len() == 1;
     for (pairs, target) in paths.pairs.chunks_mut(paths.per_host).zip(targets) {
-        let host = escaped(target.name.replace('/', "_").as_bytes());
+        let host = escaped(own_name(target).as_bytes());
         let name = template.replace("{host}", &String::from_utf8_lossy(&host));
         for (_, dest) in pairs {
             let is_directory = dest.ends_with(b"/") || Path::new(OsStr::from_bytes(dest)).is_dir();
@@ -191,7 +196,7 @@ pub fn get(args: &GetArgs, targets: &[Target]) -> Result<Copies, String> {
         }
     }
     paths.differ |= several;
-    paths.copies("get", |from, to| {
+    let mut copies = paths.copies("get", |from, to| {
         let get = Get::new(from, PathBuf::from(OsStr::from_bytes(to)))
             .recurse(args.recursive)
             .links(args.links.into())
@@ -204,7 +209,16 @@ pub fn get(args: &GetArgs, targets: &[Target]) -> Result<Copies, String> {
         let get = args.max_files.map_or(get.clone(), |max| get.max_entries(max));
         let get = args.max_bytes.map_or(get.clone(), |max| get.max_bytes(max));
         args.max_depth.map_or(get.clone(), |max| get.max_depth(max))
-    })
+    })?;
+    if several {
+        copies.own_names = targets.iter().map(own_name).collect();
+    }
+    Ok(copies)
+}
+
+/// The name of a host in a local path.
+fn own_name(target: &Target) -> String {
+    target.name.replace('/', "_")
 }
 
 /// A path in which braces stand for themselves.
@@ -219,6 +233,20 @@ fn no_sudo(args: &CopyArgs) -> Result<(), String> {
                      read or write the files"
             .to_owned()),
         false => Ok(()),
+    }
+}
+
+/// Whether a directory has the same place if it was sent before: without a slash, that depends on
+/// whether DEST is there.
+fn check_place(paths: &Paths) -> Result<(), String> {
+    let is_directory = |path: &[u8]| Path::new(OsStr::from_bytes(path)).is_dir();
+    match paths.pairs.iter().find(|(from, to)| !to.ends_with(b"/") && is_directory(from)) {
+        Some((from, to)) => Err(format!(
+            "an earlier copy may have created {to}: write {to}/ if {} goes into it, or -T if it becomes {to}",
+            sanitise(from),
+            to = sanitise(to),
+        )),
+        None => Ok(()),
     }
 }
 
