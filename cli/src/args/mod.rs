@@ -280,7 +280,9 @@ mod tests {
 
     #[test]
     fn the_short_help_fits_a_screen() {
-        let help = RunArgs::command().term_width(100).render_help().to_string();
-        assert!(help.lines().count() <= 50, "{} lines:\n{help}", help.lines().count());
+        for command in subcommands().into_iter().chain([RunArgs::command()]) {
+            let help = command.term_width(100).render_help().to_string();
+            assert!(help.lines().count() <= 50, "{} lines:\n{help}", help.lines().count());
+        }
     }
 }

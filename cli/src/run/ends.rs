@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::time::Duration;
 
-use sshoal::error::{Label, LocalProblem, TransferProblem};
+use sshoal::error::{Label, LocalProblem, RemotePath, TransferProblem};
 use sshoal::output::sanitise;
 use sshoal::{HostError, HostErrorKind, Outcome, Stage};
 
@@ -193,9 +193,7 @@ fn left_over(error: &HostError) -> String {
 /// What the user can do about a copy that has failed.
 fn of_transfer(problem: &TransferProblem) -> Option<&'static str> {
     Some(match problem {
-        TransferProblem::Refused { status, .. } if status == "permission denied" => {
-            "Copy to a place that the user (-l) may write to, or install a file with --sudo."
-        }
+        TransferProblem::Refused { action, path, status, .. } => return of_refusal(action, path, status),
         TransferProblem::IsDirectory { .. } | TransferProblem::Local(LocalProblem::Directory { .. }) => {
             "-r copies directories."
         }
@@ -217,6 +215,24 @@ fn of_transfer(problem: &TransferProblem) -> Option<&'static str> {
         TransferProblem::Incomplete { first, .. } => return of_transfer(first),
         _ => return None,
     })
+}
+
+/// What the user can do about what a server does not do.
+fn of_refusal(action: &str, path: &RemotePath, status: &str) -> Option<&'static str> {
+    let reads = ["look at", "open", "read", "list", "read the directory", "read the link"].contains(&action);
+    match status {
+        "permission denied" if reads => Some("Log in as a user (-l) who may read it."),
+        "permission denied" => {
+            Some("Copy to a place that the user (-l) may write to, or install a file with --sudo.")
+        }
+        "no such file" if reads && path.as_bytes().iter().any(|byte| b"*?[".contains(byte)) => {
+            Some("Wildcards are not expanded on hosts: name the files, or get their directory with -r.")
+        }
+        "no such file" if action == "create" => {
+            Some("Something above it is a file, or is missing and --no-parents is given.")
+        }
+        _ => None,
+    }
 }
 
 /// What the user can do about failures of this kind.

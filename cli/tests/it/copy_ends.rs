@@ -8,22 +8,18 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::copies::{folder, program, run, site};
 use super::support::program::PROGRAM;
 use super::support::sftp::SFTP_SERVER;
 use super::support::sshd::Sshd;
 use super::support::sudoers::Sudoers;
 use super::support::system::is_root;
 use super::support::user::TestUser;
-use super::support::{Done, Program, Site, eventually};
+use super::support::{Done, Site, eventually};
 
 /// Longer than what a server that is cut off takes, and than what is copied again because it may
 /// have gaps.
 const SIZE: usize = 40_000_008;
-
-/// Hosts with SFTP.
-fn site() -> Site {
-    Site::with(Sshd::builder().option(&format!("Subsystem sftp {SFTP_SERVER}")), 4)
-}
 
 /// Hosts whose server of SFTP is run by a script, in which `$1` is the server, and the current
 /// folder is that of the script.
@@ -34,22 +30,6 @@ fn scripted(script: &str) -> (Site, tempfile::TempDir) {
     fs::write(&path, text).expect("write a script");
     fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).expect("chmod");
     (Site::with(Sshd::builder().option(&format!("Subsystem sftp {}", path.display())), 4), folder)
-}
-
-/// A command line of `put` or the like.
-fn program(site: &Site, word: &str, args: &[&str]) -> Program {
-    site.bare().args([word, "-F", site.config()]).args(args.iter().copied())
-}
-
-fn run(site: &Site, word: &str, args: &[&str]) -> Done {
-    program(site, word, args).run()
-}
-
-/// A new folder of the site.
-fn folder(site: &Site, name: &str) -> PathBuf {
-    let path = site.sshd.dir().join(name);
-    fs::create_dir(&path).expect("a folder");
-    path
 }
 
 /// All names below a folder.
@@ -430,4 +410,31 @@ fn files_are_installed_with_a_password_for_sudo() {
     assert_eq!((names(&there), left()), (["web1", "web2", "web3"].map(str::to_owned).to_vec(), 0));
     let copy = fs::metadata(there.join("web3")).expect("a copy");
     assert_eq!((copy.uid(), copy.mode() & 0o7777), (0, 0o640));
+}
+
+#[test]
+fn hosts_that_deny_a_copy_are_one_line_with_what_to_do() {
+    // web3 and web4 may neither write nor look.
+    let script = "case $SSH_CONNECTION in *127.0.2.[45]*) exec $1 -R -P lstat,stat,open;; esac; exec $1";
+    let (site, _server) = scripted(script);
+    let there = folder(&site, "there").display().to_string();
+    let files = [site.file("a", "text"), site.file("b", "text")];
+    let done = run(&site, "put", &["-w", "web[1-4]", &files[0], &files[1], &there]);
+    assert_eq!(
+        (done.code, done.sorted()),
+        (Some(1), vec!["web1: 2 files, 8 B", "web2: 2 files, 8 B"]),
+        "{done:?}"
+    );
+    let text = format!(
+        "sshoal: web[3-4] (2): cannot create {there}/.a.sshoal-1: permission denied; and 1 other copy failed\n    \
+         Copy to a place that the user (-l) may write to, or install a file with --sudo.\n"
+    );
+    assert!(done.err.contains(&text), "{done:?}");
+    let here = site.sshd.dir().join("here").display().to_string();
+    let done = run(&site, "get", &["-q", "-w", "web[1-4]", &files[0], &here]);
+    let text = format!(
+        "sshoal: web[3-4] (2): cannot look at {}: permission denied\n    Log in as a user (-l) who may read it.\n",
+        files[0]
+    );
+    assert!(done.code == Some(1) && done.err.contains(&text), "{done:?}");
 }
