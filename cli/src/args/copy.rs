@@ -79,7 +79,8 @@ impl From<Links> for transfer::Links {
 /// As with cp and scp, DEST is a directory if it is one on the host, if it ends with a slash, or if
 /// there are several files; without a slash at its start, it is relative to the home directory.
 /// Missing directories are created. Each file is written under a temporary name and renamed, so the
-/// target is the old file or the new one, never a part. Copies have the modes of the files.
+/// target is the old file or the new one, never a part; a symbolic link is replaced, and not what it
+/// leads to. Copies have the modes of the files.
 #[derive(Debug, Parser)]
 #[command(
     name = "sshoal put",

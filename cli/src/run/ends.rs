@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::time::Duration;
 
-use sshoal::error::{Label, LocalProblem, RemotePath, TransferProblem};
+use sshoal::error::{ChannelProblem, Label, LocalProblem, RemotePath, TransferProblem};
 use sshoal::output::sanitise;
 use sshoal::{HostError, HostErrorKind, Outcome, Stage};
 
@@ -164,6 +164,9 @@ fn failure(error: &HostError, stop: Option<Stop>, in_time: bool) -> Failure {
             text: format!("{}{}", sanitise(&cause(error)), left_over(error)),
             advice: match error.kind() {
                 HostErrorKind::Transfer(problem) => of_transfer(problem),
+                HostErrorKind::Channel(ChannelProblem::SubsystemRefused { name, .. }) if name == "sftp" => {
+                    Some("Without SFTP there, `sshoal put -T` can still copy single files.")
+                }
                 _ => advice(label),
             }
             .map(str::to_owned),

@@ -438,3 +438,18 @@ fn hosts_that_deny_a_copy_are_one_line_with_what_to_do() {
     );
     assert!(done.code == Some(1) && done.err.contains(&text), "{done:?}");
 }
+
+#[test]
+fn without_sftp_it_is_said_what_works() {
+    let site = Site::with(Sshd::builder().option("Subsystem other /bin/false"), 2);
+    let file = site.file("file", "text");
+    let there = site.sshd.dir().join("there").display().to_string();
+    for (word, args) in [("put", [&*file, &there]), ("get", [&file, &there])] {
+        let done = run(&site, word, &[&["-w", "web[1-2]"], &args[..]].concat());
+        let text = "\n    Without SFTP there, `sshoal put -T` can still copy single files.\n";
+        assert!(done.code == Some(4) && done.err.contains(text), "{done:?}");
+    }
+    let done = run(&site, "put", &["-T", "-w", "web[1-2]", &file, &there]);
+    assert_eq!(done.code, Some(0), "{done:?}");
+    assert_eq!(fs::read(there).expect("a copy"), b"text");
+}
