@@ -12,7 +12,7 @@ use super::exec::{ExecResults, MatchExec, ShellExec};
 use super::expand::expanded;
 use super::load::{Loader, SYSTEM_FOLDER, Scope};
 use super::merge::{Merged, Merger, PORT, Pass};
-use super::settings::SshSettings;
+use super::settings::{self, SshSettings};
 use super::source::{SettingSource, Sourced};
 use super::tokens::{self, Tokens};
 use super::types::ProxyRoute;
@@ -148,6 +148,22 @@ impl SshConfig {
         let mut seen = HashSet::new();
         let distinct = names.filter(|name| seen.insert(*name));
         distinct.filter_map(|name| String::from_utf8(name.to_vec()).ok()).collect()
+    }
+
+    /// The keywords that have an effect on the hosts of a [`ConfigResolver`], as OpenSSH writes
+    /// them and in no order: for programs that complete or check options. In files, and as
+    /// [`SshDestination::option`], any case will do. Other names that OpenSSH has for some of them
+    /// are left out.
+    ///
+    /// ```
+    /// # use sshoal::ssh_config::SshConfig;
+    /// assert!(SshConfig::keywords().any(|keyword| keyword == "StrictHostKeyChecking"));
+    /// // It has no effect here.
+    /// assert!(SshConfig::keywords().all(|keyword| keyword != "ControlMaster"));
+    /// ```
+    pub fn keywords() -> impl Iterator<Item = &'static str> {
+        // What is read as a whole is known when an option comes.
+        settings::keywords().filter(|keyword| *keyword != "IgnoreUnknown")
     }
 
     /// Starts to resolve destinations. Commands of `Match exec` are run by [`ShellExec`].

@@ -13,7 +13,7 @@ use crate::host::AddressFamily;
 use crate::hostkey::default_files;
 
 /// Declares the settings of which the first value wins. Each has a keyword, a variant, a field, and
-/// the parser of its arguments.
+/// the parser of its arguments. With a `*`, the keyword is one of [`SPECIAL`].
 macro_rules! settings {
     ($($(#[$doc:meta])+ $keyword:literal $variant:ident $field:ident: $type:ty = $parser:expr;)+) => {
         /// What OpenSSH's configuration says about a destination.
@@ -85,95 +85,95 @@ macro_rules! settings {
 
 settings! {
     /// `AddressFamily`.
-    "addressfamily" AddressFamily address_family: AddressFamily = value::word;
+    "AddressFamily" AddressFamily address_family: AddressFamily = value::word;
     /// `BatchMode`.
-    "batchmode" BatchMode batch_mode: bool = value::word;
+    "BatchMode" BatchMode batch_mode: bool = value::word;
     /// `BindAddress`.
-    "bindaddress" BindAddress bind_address: String = value::text;
+    "BindAddress" BindAddress bind_address: String = value::text;
     /// `BindInterface`.
-    "bindinterface" BindInterface bind_interface: String = value::text;
+    "BindInterface" BindInterface bind_interface: String = value::text;
     /// `CASignatureAlgorithms`.
-    "casignaturealgorithms" CaSignatureAlgorithms ca_signature_algorithms: AlgorithmList = value::algorithms;
+    "CASignatureAlgorithms" CaSignatureAlgorithms ca_signature_algorithms: AlgorithmList = value::algorithms;
     /// `Ciphers`.
-    "ciphers" Ciphers ciphers: AlgorithmList = value::algorithms;
+    "Ciphers" Ciphers ciphers: AlgorithmList = value::algorithms;
     /// `Compression`.
-    "compression" Compression compression: bool = value::compression;
+    "Compression" Compression compression: bool = value::compression;
     /// `ConnectionAttempts`, at least 1.
-    "connectionattempts" ConnectionAttempts connection_attempts: u32 = value::number;
+    "ConnectionAttempts" ConnectionAttempts connection_attempts: u32 = value::number;
     /// `ConnectTimeout`. Zero is no limit.
-    "connecttimeout*" ConnectTimeout connect_timeout: Duration = value::set_time;
+    "ConnectTimeout*" ConnectTimeout connect_timeout: Duration = value::set_time;
     /// `GlobalKnownHostsFile`; empty for `none`.
-    "globalknownhostsfile" GlobalKnownHosts global_known_hosts: Vec<PathBuf> = value::files;
+    "GlobalKnownHostsFile" GlobalKnownHosts global_known_hosts: Vec<PathBuf> = value::files;
     /// `GSSAPIAuthentication`.
-    "gssapiauthentication" GssapiAuthentication gssapi_authentication: bool = value::word;
+    "GSSAPIAuthentication" GssapiAuthentication gssapi_authentication: bool = value::word;
     /// `GSSAPIDelegateCredentials`.
-    "gssapidelegatecredentials" GssapiDelegateCredentials gssapi_delegate_credentials: bool = value::word;
+    "GSSAPIDelegateCredentials" GssapiDelegateCredentials gssapi_delegate_credentials: bool = value::word;
     /// `HashKnownHosts`.
-    "hashknownhosts" HashKnownHosts hash_known_hosts: bool = value::word;
+    "HashKnownHosts" HashKnownHosts hash_known_hosts: bool = value::word;
     /// `HostKeyAlgorithms`.
-    "hostkeyalgorithms" HostKeyAlgorithms host_key_algorithms: AlgorithmList = value::algorithms;
+    "HostKeyAlgorithms" HostKeyAlgorithms host_key_algorithms: AlgorithmList = value::algorithms;
     /// `HostKeyAlias`, in lower case.
-    "hostkeyalias" HostKeyAlias host_key_alias: String = value::text;
+    "HostKeyAlias" HostKeyAlias host_key_alias: String = value::text;
     /// `IdentitiesOnly`.
-    "identitiesonly" IdentitiesOnly identities_only: bool = value::word;
+    "IdentitiesOnly" IdentitiesOnly identities_only: bool = value::word;
     /// `IdentityAgent`.
-    "identityagent" IdentityAgent identity_agent: AgentSocket = value::agent;
+    "IdentityAgent" IdentityAgent identity_agent: AgentSocket = value::agent;
     /// `IgnoreUnknown`: a pattern list of keywords.
-    "ignoreunknown" IgnoreUnknown ignore_unknown: String = value::text;
+    "IgnoreUnknown" IgnoreUnknown ignore_unknown: String = value::text;
     /// `KbdInteractiveAuthentication`.
-    "kbdinteractiveauthentication" KbdInteractive kbd_interactive_authentication: bool = value::word;
+    "KbdInteractiveAuthentication" KbdInteractive kbd_interactive_authentication: bool = value::word;
     /// `KexAlgorithms`.
-    "kexalgorithms" KexAlgorithms kex_algorithms: AlgorithmList = value::algorithms;
+    "KexAlgorithms" KexAlgorithms kex_algorithms: AlgorithmList = value::algorithms;
     /// `MACs`.
-    "macs" Macs macs: AlgorithmList = value::algorithms;
+    "MACs" Macs macs: AlgorithmList = value::algorithms;
     /// `NoHostAuthenticationForLocalhost`.
-    "nohostauthenticationforlocalhost" NoLocalhost no_host_authentication_for_localhost: bool = value::word;
+    "NoHostAuthenticationForLocalhost" NoLocalhost no_host_authentication_for_localhost: bool = value::word;
     /// `NumberOfPasswordPrompts`.
-    "numberofpasswordprompts" PasswordPrompts number_of_password_prompts: u32 = value::number;
+    "NumberOfPasswordPrompts" PasswordPrompts number_of_password_prompts: u32 = value::number;
     /// `PasswordAuthentication`.
-    "passwordauthentication" PasswordAuthentication password_authentication: bool = value::word;
+    "PasswordAuthentication" PasswordAuthentication password_authentication: bool = value::word;
     /// `Port`.
-    "port" Port port: u16 = value::port;
+    "Port" Port port: u16 = value::port;
     /// `PreferredAuthentications`.
-    "preferredauthentications" PreferredAuth preferred_authentications: Vec<String> = value::methods;
+    "PreferredAuthentications" PreferredAuth preferred_authentications: Vec<String> = value::methods;
     /// `ProxyCommand` or `ProxyJump`, whichever comes first.
-    "proxyjump*" Proxy proxy: ProxyRoute = value::proxy_jump;
+    "ProxyJump*" Proxy proxy: ProxyRoute = value::proxy_jump;
     /// `PubkeyAcceptedAlgorithms`.
-    "pubkeyacceptedalgorithms" PubkeyAccepted pubkey_accepted_algorithms: AlgorithmList = value::algorithms;
+    "PubkeyAcceptedAlgorithms" PubkeyAccepted pubkey_accepted_algorithms: AlgorithmList = value::algorithms;
     /// `PubkeyAuthentication`.
-    "pubkeyauthentication" PubkeyAuthentication pubkey_authentication: PublicKeys = value::word;
+    "PubkeyAuthentication" PubkeyAuthentication pubkey_authentication: PublicKeys = value::word;
     /// `RefuseConnection` (OpenSSH 10): a message that says why.
-    "refuseconnection" RefuseConnection refuse_connection: String = value::text;
+    "RefuseConnection" RefuseConnection refuse_connection: String = value::text;
     /// The first value of `RekeyLimit`, in bytes; zero is the cipher's default.
-    "rekeylimit*" RekeyBytes rekey_bytes: u64 = value::size;
+    "RekeyLimit*" RekeyBytes rekey_bytes: u64 = value::size;
     /// The second value of `RekeyLimit`; zero is no limit.
-    "rekeylimit**" RekeyTime rekey_time: Duration = value::set_time;
+    "RekeyLimit**" RekeyTime rekey_time: Duration = value::set_time;
     /// `RemoteCommand`, except `none`.
-    "remotecommand" RemoteCommand remote_command: String = value::command;
+    "RemoteCommand" RemoteCommand remote_command: String = value::command;
     /// `RequestTTY`.
-    "requesttty" RequestTty request_tty: TtyRequest = value::word;
+    "RequestTTY" RequestTty request_tty: TtyRequest = value::word;
     /// `RequiredRSASize`, in bits.
-    "requiredrsasize" RequiredRsaSize required_rsa_size: u32 = value::number;
+    "RequiredRSASize" RequiredRsaSize required_rsa_size: u32 = value::number;
     /// `RevokedHostKeys`, except `none`.
-    "revokedhostkeys" RevokedHostKeys revoked_host_keys: PathBuf = value::path;
+    "RevokedHostKeys" RevokedHostKeys revoked_host_keys: PathBuf = value::path;
     /// `ServerAliveCountMax`.
-    "serveralivecountmax" ServerAliveCountMax server_alive_count_max: u32 = value::number;
+    "ServerAliveCountMax" ServerAliveCountMax server_alive_count_max: u32 = value::number;
     /// `ServerAliveInterval`. Zero is no keepalive.
-    "serveraliveinterval*" ServerAliveInterval server_alive_interval: Duration = value::set_time;
+    "ServerAliveInterval*" ServerAliveInterval server_alive_interval: Duration = value::set_time;
     /// `SessionType`.
-    "sessiontype" SessionType session_type: SessionKind = value::word;
+    "SessionType" SessionType session_type: SessionKind = value::word;
     /// `SetEnv`: names and values. The first line wins as a whole.
-    "setenv" SetEnv set_env: Vec<(String, String)> = value::variables;
+    "SetEnv" SetEnv set_env: Vec<(String, String)> = value::variables;
     /// `StrictHostKeyChecking`.
-    "stricthostkeychecking" StrictHostKeyChecking strict_host_key_checking: StrictHostKeys = value::word;
+    "StrictHostKeyChecking" StrictHostKeyChecking strict_host_key_checking: StrictHostKeys = value::word;
     /// `Tag` (OpenSSH 9.4), for `Match tagged`.
-    "tag" Tag tag: String = value::text;
+    "Tag" Tag tag: String = value::text;
     /// `TCPKeepAlive`.
-    "tcpkeepalive" TcpKeepAlive tcp_keep_alive: bool = value::word;
+    "TCPKeepAlive" TcpKeepAlive tcp_keep_alive: bool = value::word;
     /// `User`.
-    "user" User user: String = value::text;
+    "User" User user: String = value::text;
     /// `UserKnownHostsFile`; empty for `none`.
-    "userknownhostsfile" UserKnownHosts user_known_hosts: Vec<PathBuf> = value::files;
+    "UserKnownHostsFile" UserKnownHosts user_known_hosts: Vec<PathBuf> = value::files;
 }
 
 impl SshSettings {
@@ -215,36 +215,52 @@ pub(super) enum Effect {
     ForwardSocket(AgentSocket),
 }
 
+type EffectsParser = fn(&mut Args<'_>) -> Result<Vec<Effect>, String>;
+
+/// The keywords that can have several effects or none.
+const SPECIAL: &[(&str, EffectsParser)] = &[
+    ("CertificateFile", |args| value::text(args).map(|path| vec![Effect::CertificateFile(path)])),
+    ("ConnectTimeout", |args| value::time(args).map(|time| set(time.map(Setting::ConnectTimeout)))),
+    ("ForwardAgent", forward_agent),
+    ("HostName", |args| value::text(args).map(|name| vec![Effect::HostName(name)])),
+    ("IdentityFile", |args| value::text(args).map(|path| vec![Effect::IdentityFile(path)])),
+    ("ProxyCommand", |args| value::proxy_command(args).map(|route| set(Some(Setting::Proxy(route))))),
+    ("ProxyJump", |args| {
+        value::proxy_jump(args).map(|route| match route {
+            ProxyRoute::Direct => vec![Effect::NoJump],
+            route => set(Some(Setting::Proxy(route))),
+        })
+    }),
+    ("RekeyLimit", rekey_limit),
+    ("SendEnv", |args| value::variable_names(args).map(|names| vec![Effect::SendEnv(names)])),
+    ("ServerAliveInterval", |args| value::time(args).map(|time| set(time.map(Setting::ServerAliveInterval)))),
+];
+
+/// The keywords that can have no values.
+const LISTS: [&str; 3] = ["SetEnv", "UserKnownHostsFile", "GlobalKnownHostsFile"];
+
+/// All keywords that have an effect here, as OpenSSH writes them.
+pub(super) fn keywords() -> impl Iterator<Item = &'static str> {
+    let names = SETTINGS.iter().map(|(name, _)| *name).filter(|name| !name.ends_with('*'));
+    names.chain(SPECIAL.iter().map(|(name, _)| *name))
+}
+
 /// Reads the arguments of a keyword that has an effect here. `None` is another keyword.
 pub(super) fn effects(keyword: &str, args: &mut Args<'_>) -> Option<Result<Vec<Effect>, String>> {
-    if let Some(effects) = special(keyword, args) {
-        return Some(effects);
+    let is_it = |known: &&str| known.eq_ignore_ascii_case(keyword);
+    // A comment instead of values sets nothing.
+    if args.words.len() == 0 && LISTS.iter().any(is_it) {
+        return Some(Ok(Vec::new()));
     }
-    let (_, parser) = SETTINGS.iter().find(|(known, _)| *known == keyword)?;
+    if let Some((_, parser)) = SPECIAL.iter().find(|(known, _)| is_it(known)) {
+        return Some(parser(args));
+    }
+    let (_, parser) = SETTINGS.iter().find(|(known, _)| is_it(known))?;
     Some(parser(args).map(|setting| vec![Effect::Set(setting)]))
 }
 
-/// The keywords that can have several effects or none.
-fn special(keyword: &str, args: &mut Args<'_>) -> Option<Result<Vec<Effect>, String>> {
-    let set = |setting: Option<Setting>| setting.map(Effect::Set).into_iter().collect();
-    Some(match keyword {
-        "certificatefile" => value::text(args).map(|path| vec![Effect::CertificateFile(path)]),
-        "connecttimeout" => value::time(args).map(|time| set(time.map(Setting::ConnectTimeout))),
-        "serveraliveinterval" => value::time(args).map(|time| set(time.map(Setting::ServerAliveInterval))),
-        "forwardagent" => forward_agent(args),
-        "hostname" => value::text(args).map(|name| vec![Effect::HostName(name)]),
-        "identityfile" => value::text(args).map(|path| vec![Effect::IdentityFile(path)]),
-        "proxycommand" => value::proxy_command(args).map(|route| vec![Effect::Set(Setting::Proxy(route))]),
-        "proxyjump" => value::proxy_jump(args).map(|route| match route {
-            ProxyRoute::Direct => vec![Effect::NoJump],
-            route => vec![Effect::Set(Setting::Proxy(route))],
-        }),
-        "rekeylimit" => rekey_limit(args),
-        // A comment instead of values sets nothing.
-        "setenv" | "userknownhostsfile" | "globalknownhostsfile" if args.words.len() == 0 => Ok(Vec::new()),
-        "sendenv" => value::variable_names(args).map(|names| vec![Effect::SendEnv(names)]),
-        _ => return None,
-    })
+fn set(setting: Option<Setting>) -> Vec<Effect> {
+    setting.map(Effect::Set).into_iter().collect()
 }
 
 fn forward_agent(args: &mut Args<'_>) -> Result<Vec<Effect>, String> {

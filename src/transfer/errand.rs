@@ -36,6 +36,8 @@ impl ErrandResult {
         match &self.outcome {
             None => "the paths are too long for a command".to_owned(),
             Some(Outcome::Exited(_)) if !said.is_empty() => said,
+            // The host is named by the error of the transfer.
+            Some(Outcome::Failed(error)) => error.cause(),
             Some(outcome) => outcome.to_string(),
         }
     }

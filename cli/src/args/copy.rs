@@ -28,10 +28,10 @@ pub struct CopyArgs {
     #[command(flatten)]
     pub pace: PaceArgs,
     /// Limit of each copy [default: none]
-    #[arg(short = 'u', long, value_name = "TIME", value_parser = limit, help_heading = "Running")]
+    #[arg(short = 'u', long, value_name = "TIME", value_parser = limit, hide_short_help = true, help_heading = "Running")]
     pub command_timeout: Option<Limit>,
     /// End copies that make no progress for this long
-    #[arg(long, value_name = "TIME", value_parser = limit, help_heading = "Running")]
+    #[arg(long, value_name = "TIME", value_parser = limit, hide_short_help = true, help_heading = "Running")]
     pub idle: Option<Limit>,
     /// Limit of the whole run
     #[arg(long, value_name = "TIME", value_parser = duration, hide_short_help = true, help_heading = "Running")]
@@ -79,14 +79,18 @@ impl From<Links> for transfer::Links {
 /// As with cp and scp, DEST is a directory if it is one on the host, if it ends with a slash, or if
 /// there are several files; without a slash at its start, it is relative to the home directory.
 /// Missing directories are created. Each file is written under a temporary name and renamed, so the
-/// target is the old file or the new one, never a part. Copies have the modes of the files.
+/// target is the old file or the new one, never a part; a symbolic link is replaced, and not what it
+/// leads to. Copies have the modes of the files.
 #[derive(Debug, Parser)]
 #[command(
     name = "sshoal put",
     bin_name = "sshoal put",
     override_usage = "sshoal put -w SET [OPTIONS] FILE... DEST",
     mut_arg("sudo", |arg| arg.help("Install the files as root or USER, through sudo")),
-    mut_arg("dry_run", |arg| arg.long_help(DRY_RUN))
+    mut_arg("dry_run", |arg| arg.long_help(DRY_RUN)),
+    mut_arg("accept_new", |arg| arg.hide_short_help(true)),
+    mut_arg("gate", |arg| arg.hide_short_help(true)),
+    mut_arg("ordered", |arg| arg.hide_short_help(true))
 )]
 pub struct PutArgs {
     /// The files, and where they go on the hosts
@@ -95,6 +99,9 @@ pub struct PutArgs {
     #[command(flatten)]
     pub how: PutHow,
     /// Directories with everything in them
+    ///
+    /// As with cp, DIR becomes DEST, or DEST/DIR if DEST is there or ends with a slash. DIR/. and .
+    /// are what is in the directory.
     #[arg(short, long, help_heading = "Copying", conflicts_with_all = ["sudo", "sudo_password", "sudo_password_file"])]
     pub recursive: bool,
     /// Keep the times of the files
@@ -106,7 +113,7 @@ pub struct PutArgs {
     /// Leave files alone that have the same size and time. Sets --preserve
     #[arg(long, help_heading = "Copying")]
     pub skip_same: bool,
-    /// DEST is the file itself, also if there is a directory of that name
+    /// DEST is the copy itself, also if there is a directory of that name
     ///
     /// Only this works with servers that have no SFTP: a file is then sent to `scp` there.
     #[arg(short = 'T', long, help_heading = "Copying", hide_short_help = true)]
@@ -117,6 +124,9 @@ pub struct PutArgs {
     #[arg(long, help_heading = "Copying", hide_short_help = true)]
     pub in_place: bool,
     /// Continue copies that were interrupted. Sets --checksum
+    ///
+    /// For a directory, write DEST/ if it goes into DEST, or -T if it becomes DEST: the first copy
+    /// may have created DEST.
     #[arg(long = "continue", help_heading = "Copying", conflicts_with = "in_place")]
     pub resume: bool,
     /// The owner of the copies, as USER or USER:GROUP; needs --sudo
@@ -136,6 +146,9 @@ pub struct PutArgs {
     bin_name = "sshoal sync",
     override_usage = "sshoal sync -w SET [OPTIONS] DIR DEST",
     mut_arg("dry_run", |arg| arg.long_help(DRY_SYNC)),
+    mut_arg("accept_new", |arg| arg.hide_short_help(true)),
+    mut_arg("gate", |arg| arg.hide_short_help(true)),
+    mut_arg("ordered", |arg| arg.hide_short_help(true)),
     mut_arg("sudo", |arg| arg.hide(true)),
     mut_arg("sudo_password", |arg| arg.hide(true)),
     mut_arg("sudo_password_file", |arg| arg.hide(true))
@@ -171,6 +184,9 @@ pub struct SyncArgs {
     bin_name = "sshoal get",
     override_usage = "sshoal get -w SET [OPTIONS] FILE... DEST",
     mut_arg("dry_run", |arg| arg.long_help(DRY_RUN)),
+    mut_arg("accept_new", |arg| arg.hide_short_help(true)),
+    mut_arg("gate", |arg| arg.hide_short_help(true)),
+    mut_arg("ordered", |arg| arg.hide_short_help(true)),
     mut_arg("sudo", |arg| arg.hide(true)),
     mut_arg("sudo_password", |arg| arg.hide(true)),
     mut_arg("sudo_password_file", |arg| arg.hide(true))
@@ -187,13 +203,25 @@ pub struct GetArgs {
     #[arg(long, value_name = "TEMPLATE", help_heading = "Copying")]
     pub name: Option<String>,
     /// Directories with everything in them
+    ///
+    /// DIR/. and . are what is in the directory, which goes into DEST, or DEST/HOST.
     #[arg(short, long, help_heading = "Copying")]
     pub recursive: bool,
     /// Keep the modes and the times of the files
     #[arg(long, help_heading = "Copying")]
     pub preserve: bool,
-    /// What to do with symbolic links
-    #[arg(long, value_enum, value_name = "WHAT", default_value_t, help_heading = "Copying")]
+    /// What to do with symbolic links: follow, copy or skip
+    ///
+    /// With `follow`, what they lead to is copied; with `copy`, they become links with the same
+    /// targets; with `skip`, they are left out.
+    #[arg(
+        long,
+        value_enum,
+        value_name = "WHAT",
+        default_value_t,
+        hide_possible_values = true,
+        help_heading = "Copying"
+    )]
     pub links: Links,
     /// Leave files alone that have the same size and time
     #[arg(long, help_heading = "Copying")]
@@ -235,8 +263,11 @@ For each host the login, the way, whether its key is on record, and the paths. U
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Copying")]
 pub struct PutHow {
-    /// What to do with symbolic links
-    #[arg(long, value_enum, value_name = "WHAT", default_value_t)]
+    /// What to do with symbolic links: follow, copy or skip
+    ///
+    /// With `follow`, what they lead to is copied; with `copy`, they become links with the same
+    /// targets; with `skip`, they are left out.
+    #[arg(long, value_enum, value_name = "WHAT", default_value_t, hide_possible_values = true)]
     pub links: Links,
     /// Compare copies by SHA-256, which the hosts compute, before they are renamed
     #[arg(long)]

@@ -198,10 +198,10 @@ pub fn of_runs() -> clap::Command {
 /// The subcommands, by the words that are typed for them.
 pub fn subcommands() -> Vec<clap::Command> {
     vec![
-        ScriptArgs::command().name("script"),
         PutArgs::command().name("put"),
         GetArgs::command().name("get"),
         SyncArgs::command().name("sync"),
+        ScriptArgs::command().name("script"),
         KeyscanArgs::command().name("keyscan"),
         LastArgs::command().name("last"),
         HostsArgs::command().name("hosts"),
@@ -209,6 +209,17 @@ pub fn subcommands() -> Vec<clap::Command> {
         CompletionsArgs::command().name("completions"),
         ManualArgs::command().name("manual"),
     ]
+}
+
+/// The names of the subcommands, as a list in a sentence.
+pub fn list_of_subcommands() -> String {
+    let commands = subcommands();
+    let names: Vec<&str> = commands.iter().map(clap::Command::get_name).collect();
+    match names.split_last() {
+        Some((last, [])) => (*last).to_owned(),
+        Some((last, names)) => format!("{} and {last}", names.join(", ")),
+        None => String::new(),
+    }
 }
 
 /// The subcommand that this word is.
@@ -255,8 +266,23 @@ mod tests {
     }
 
     #[test]
+    fn the_subcommands_are_the_words_that_begin_one() {
+        let commands = subcommands();
+        let names: Vec<&str> = commands.iter().map(clap::Command::get_name).collect();
+        for name in &names {
+            let help = parse(["sshoal", name, "--help"].map(OsString::from)).unwrap_err().to_string();
+            assert!(help.contains(&format!("Usage: sshoal {name}")), "{help}");
+        }
+        let help = RunArgs::command().render_help().to_string();
+        assert!(help.contains(&format!("sshoal {} --help", names.join("|"))), "{help}");
+        assert_eq!(list_of_subcommands(), names.join(", ").replace(", manual", " and manual"));
+    }
+
+    #[test]
     fn the_short_help_fits_a_screen() {
-        let help = RunArgs::command().term_width(100).render_help().to_string();
-        assert!(help.lines().count() <= 50, "{} lines:\n{help}", help.lines().count());
+        for command in subcommands().into_iter().chain([RunArgs::command()]) {
+            let help = command.term_width(100).render_help().to_string();
+            assert!(help.lines().count() <= 50, "{} lines:\n{help}", help.lines().count());
+        }
     }
 }

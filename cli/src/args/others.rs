@@ -25,7 +25,7 @@ pub struct ScriptArgs {
     #[command(flatten)]
     pub task: TaskArgs,
     /// What runs the script, with the arguments that make it read standard input, as `sh -s --`
-    #[arg(long, value_name = "COMMAND", help_heading = "Running")]
+    #[arg(long, value_name = "COMMAND", help_heading = "Running", hide_short_help = true)]
     pub interpreter: Option<String>,
     /// How the script reaches its shell: by standard input, or as a file
     ///

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use sshoal::output::sanitise;
 use sshoal::ssh_config::SshConfig;
 
-use crate::args::{RunArgs, ScriptArgs, TaskArgs, Via};
+use crate::args::{self, RunArgs, ScriptArgs, TaskArgs, Via};
 use crate::confirm;
 use crate::history::{self, Record, Which};
 use crate::logging;
@@ -29,8 +29,8 @@ pub fn run(args: &RunArgs) -> Result<u8, Box<dyn Error>> {
         Some(first) if error.to_string() == NO_HOSTS => {
             let first = sanitise(&*first.to_string_lossy()).into_owned();
             format!(
-                "{NO_HOSTS}, before the command: \"{first}\" begins it (subcommands are script, keyscan, put, get, \
-                 sync, last, hosts, fold, completions and manual)"
+                "{NO_HOSTS}, before the command: \"{first}\" begins it (subcommands are {})",
+                args::list_of_subcommands()
             )
             .into()
         }

@@ -23,9 +23,11 @@ use std::fmt::Write as _;
 use std::io::{self, Write as _};
 
 use clap::{Parser, ValueEnum, ValueHint};
+use sshoal::ssh_config::SshConfig;
 
-use self::names::Names;
+pub use self::names::{Names, joined};
 use self::place::{Line, Place};
+pub use self::term::{Term, of_set};
 
 /// A shell that there are completions for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -113,7 +115,7 @@ pub fn run(args: &CompleteArgs) -> Result<u8, Box<dyn Error>> {
 }
 
 /// Whether every shell takes this for one word, without quotes.
-fn is_plain(word: &str) -> bool {
+pub fn is_plain(word: &str) -> bool {
     let is_plain = |c: char| c.is_alphanumeric() || "-_.,:@+%/=~[]^".contains(c);
     // What is typed with operators is quoted already.
     !word.is_empty() && word.chars().all(|c| is_plain(c) || "!&() ".contains(c))
@@ -121,13 +123,24 @@ fn is_plain(word: &str) -> bool {
 
 /// What the last of these words can become.
 fn answer(words: &[String]) -> Answer {
-    let line = Line::read(words);
+    at(&Line::read(words))
+}
+
+/// What the last of these words can become, which are flags of this command, and their values.
+pub fn of_flags(command: clap::Command, words: &[String]) -> Vec<String> {
+    match at(&Line::of(command, words, &[])) {
+        Answer::Words(found) => found.into_iter().map(|(word, _)| word).collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn at(line: &Line) -> Answer {
     match &line.place {
         Place::Nothing => Answer::Nothing,
         Place::Flags(found) => Answer::Words(found.clone()),
         Place::Command { is_first: true } => Answer::Commands,
         Place::Command { is_first: false } => Answer::Files,
-        Place::Value { before, typed, argument } => value(&line, before, typed, argument),
+        Place::Value { before, typed, argument } => value(line, before, typed, argument),
     }
 }
 
@@ -151,6 +164,7 @@ fn value(line: &Line, before: &str, typed: &str, argument: &clap::Arg) -> Answer
         "source" => Names::of(line).sources(typed),
         "ssh_hosts" => Names::of(line).aliases(typed),
         "jump" => Names::of(line).jumps(typed),
+        "options" => options(typed),
         _ => {
             return match argument.get_value_hint() {
                 // The shell adds what it finds to the word itself.
@@ -162,6 +176,18 @@ fn value(line: &Line, before: &str, typed: &str, argument: &clap::Arg) -> Answer
         }
     };
     with_before(found.into_iter().map(|word| (word, String::new())).collect())
+}
+
+/// What an argument of `-o` can become. Keywords are known in any case, and go on as they were
+/// begun.
+fn options(typed: &str) -> Vec<String> {
+    let is_lower = !typed.is_empty() && !typed.contains(|c: char| c.is_ascii_uppercase());
+    let as_typed = |keyword: &str| if is_lower { keyword.to_ascii_lowercase() } else { keyword.to_owned() };
+    let mut found: Vec<String> = SshConfig::keywords().map(as_typed).collect();
+    found.retain(|keyword| keyword.starts_with(typed));
+    found.sort_unstable();
+    found.iter_mut().for_each(|keyword| keyword.push('='));
+    found
 }
 
 #[cfg(test)]

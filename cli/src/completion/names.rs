@@ -38,22 +38,27 @@ impl Names {
             options: line.values("options").to_vec(),
             ..ConnectionArgs::default()
         };
-        let config = connection.ssh_config().ok();
         let args = TargetArgs {
             source: line.value("source").map(str::to_owned),
             inventory: line.value("inventory").map(|path| places.expanded(path)),
             ..TargetArgs::default()
         };
-        let sources = Sources::load_within(&args, places.clone(), config.as_ref(), TIME_MAX).ok();
+        Self::new(connection, &args, places)
+    }
+
+    /// With the files that these flags name.
+    pub fn new(connection: ConnectionArgs, args: &TargetArgs, places: Places) -> Self {
+        let config = connection.ssh_config().ok();
+        let sources = Sources::load_within(args, places.clone(), config.as_ref(), TIME_MAX).ok();
         Self { connection, config, places, sources }
     }
 
     /// What an argument of `-w` can become.
     pub fn in_set(&self, set: &str) -> Vec<String> {
         match of_set(set) {
-            Term::Host { before, typed } => joined(before, self.hosts().into_iter(), typed),
+            Term::Host { before, typed } => joined(before, self.hosts(), typed),
             Term::Group { before, source, typed } => self.groups(before, source, typed),
-            Term::File { before, typed } => joined(before, self.files(typed).into_iter(), typed),
+            Term::File { before, typed } => joined(before, self.files(typed), typed),
             Term::Other => Vec::new(),
         }
     }
@@ -78,13 +83,13 @@ impl Names {
     /// What an argument of `-J` can become: hosts with commas.
     pub fn jumps(&self, typed: &str) -> Vec<String> {
         let at = typed.rfind([',', '@']).map_or(0, |at| at + 1);
-        joined(&typed[..at], self.hosts().into_iter(), &typed[at..])
+        joined(&typed[..at], self.hosts(), &typed[at..])
     }
 
     /// Groups, and the sources that they may be of if none is named.
     fn groups(&self, before: &str, source: Option<&str>, typed: &str) -> Vec<String> {
         let Some(sources) = &self.sources else { return Vec::new() };
-        let mut found = joined(before, sources.group_names(source).into_iter(), typed);
+        let mut found = joined(before, sources.group_names(source), typed);
         if source.is_none() {
             found.extend(joined(before, sources.names().map(|name| format!("{name}:")), typed));
         }
@@ -135,8 +140,8 @@ impl Names {
 }
 
 /// Those names that begin with what was typed, behind what was before it.
-fn joined(before: &str, names: impl Iterator<Item = String>, typed: &str) -> Vec<String> {
-    names.filter(|name| name.starts_with(typed)).map(|name| format!("{before}{name}")).collect()
+pub fn joined(before: &str, names: impl IntoIterator<Item = String>, typed: &str) -> Vec<String> {
+    names.into_iter().filter(|name| name.starts_with(typed)).map(|name| format!("{before}{name}")).collect()
 }
 
 /// The names on a line of known_hosts, as hosts of a set.

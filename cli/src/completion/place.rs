@@ -35,17 +35,21 @@ pub enum Place {
 impl Line {
     /// Reads the words behind the name of the program; the last one is that at the cursor.
     pub fn read(words: &[String]) -> Self {
+        let is_first = words.len() < 2;
+        match words.first().filter(|_| !is_first).and_then(|first| args::subcommand(first)) {
+            Some(command) => Self::of(command, &words[1..], &[]),
+            // Subcommands are subcommands as the first word only.
+            None if is_first => Self::of(args::of_runs(), words, &args::subcommands()),
+            None => Self::of(args::of_runs(), words, &[]),
+        }
+    }
+
+    /// Reads the words behind the name of a command, which may be one of the subcommands.
+    pub fn of(mut command: Command, words: &[String], subcommands: &[Command]) -> Self {
         let mut line = Self { place: Place::Nothing, values: HashMap::new() };
         let Some((at_cursor, before)) = words.split_last() else { return line };
-        let named = before.first().and_then(|first| args::subcommand(first));
-        let (mut command, before) = match named {
-            Some(command) => (command, &before[1..]),
-            None => (args::of_runs(), before),
-        };
         command.build();
-        // Subcommands are subcommands as the first word only.
-        let subcommands = if words.len() == 1 { args::subcommands() } else { Vec::new() };
-        line.place = line.place_of(&command, before, at_cursor, &subcommands);
+        line.place = line.place_of(&command, before, at_cursor, subcommands);
         line
     }
 

@@ -35,6 +35,12 @@ fn values_follow_their_flags() {
     assert_eq!(found("sshoal --color=n"), ["--color=never"]);
     assert_eq!(found("sshoal --last=time"), ["--last=timeout"]);
     assert_eq!(found("sshoal completions z"), ["zsh"]);
+    assert_eq!(found("sshoal -o Strict"), ["StrictHostKeyChecking="]);
+    assert_eq!(found("sshoal put -obind"), ["-obindaddress=", "-obindinterface="]);
+    assert_eq!(found("sshoal --option=Us"), ["--option=User=", "--option=UserKnownHostsFile="]);
+    assert_eq!(found("sshoal -o ").len(), sshoal::ssh_config::SshConfig::keywords().count());
+    // Values are not known, and what has no effect is no keyword.
+    assert!(found("sshoal -o User=ro").is_empty() && found("sshoal -o Control").is_empty());
     for (line, expected) in [
         ("sshoal -i k", Answer::Files),
         ("sshoal -bi k", Answer::Files),

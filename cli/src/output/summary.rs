@@ -33,9 +33,11 @@ pub struct Summary<'a> {
     times: Vec<Duration>,
     quiet: bool,
     rerun: Option<String>,
-    /// Which way files went, and what all hosts have done.
+    /// Which way files went, and what all hosts have done, also those that failed.
     way: Option<Way>,
     copied: Transferred,
+    /// What the hosts have done that have not ended.
+    begun: HashMap<HostIndex, Transferred>,
 }
 
 impl<'a> Summary<'a> {
@@ -50,6 +52,7 @@ impl<'a> Summary<'a> {
             rerun,
             way: options.way,
             copied: Transferred::default(),
+            begun: HashMap::new(),
         }
     }
 
@@ -184,9 +187,15 @@ impl Report for Summary<'_> {
             News::Ended { host, end, .. } => {
                 self.add(host, end);
                 self.times.push(at);
-                if let End::Copied(done) = end {
-                    copied::add(&mut self.copied, done);
+                match (end, self.begun.remove(&host)) {
+                    (End::Copied(done), _) => copied::add(&mut self.copied, done),
+                    (_, Some(done)) => copied::add(&mut self.copied, &done),
+                    (_, None) => {}
                 }
+                Ok(())
+            }
+            News::Progress { host, done } => {
+                self.begun.insert(host, *done);
                 Ok(())
             }
             News::Finished => {

@@ -136,6 +136,11 @@ impl Plan {
         self.copies.is_some()
     }
 
+    /// The name of each host in local paths, if these differ.
+    pub fn own_names(&self) -> &[String] {
+        self.copies.as_ref().map_or(&[], |copies| &copies.own_names)
+    }
+
     /// How many commands each host has.
     pub fn per_host(&self) -> usize {
         self.copies.as_ref().map_or(1, |copies| copies.per_host)

@@ -61,6 +61,11 @@ impl Choice {
         true
     }
 
+    /// The names of all hosts that were ever chosen.
+    pub fn names(&self) -> Vec<String> {
+        self.known.keys().cloned().collect()
+    }
+
     pub fn len(&self) -> usize {
         self.chosen.len()
     }

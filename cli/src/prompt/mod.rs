@@ -5,9 +5,11 @@
 //! | `words` | what lines mean |
 //! | `choice` | which hosts the next command is for |
 //! | `editor` | typed lines, with a history |
+//! | `completion` | what TAB completes |
 //! | `terminal` | the modes of the terminal |
 
 mod choice;
+mod completion;
 mod editor;
 mod terminal;
 mod words;
@@ -20,12 +22,13 @@ use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use std::thread;
 use std::time::SystemTime;
 
-use clap::{Args, FromArgMatches};
+use clap::FromArgMatches;
 use signal_hook::consts::SIGINT;
 use sshoal::fleet::{HostId, HostState};
 use sshoal::ssh_config::SshConfig;
 
 use self::choice::Choice;
+use self::completion::Completion;
 use self::editor::{Editor, Typed};
 use self::terminal::Terminal;
 use self::words::{Change, Line};
@@ -54,7 +57,7 @@ pub fn run(args: &TaskArgs) -> Result<u8, Box<dyn Error>> {
     let fleet = run::fleet::build(&targets, &args.connection, &args.running.pace, &config, &secrets)?;
     let terminal = Terminal::of_stdin()?;
     let event_loop = EventLoop::new(fleet, &OF_PROMPT)?;
-    let editor = Editor::start(event_loop.fleet.waker());
+    let editor = Editor::start(event_loop.fleet.waker(), Completion::new(args));
     let choice = Choice::new(targets, event_loop.fleet.hosts().to_vec());
     let output = args.output.clone();
     let mut prompt =
@@ -87,7 +90,7 @@ impl Prompt<'_> {
     fn converse(&mut self, editor: &Editor) -> Result<u8, Box<dyn Error>> {
         loop {
             let hosts = if self.choice.len() == 1 { "host" } else { "hosts" };
-            editor.ask(format!("{} {hosts}> ", self.choice.len()));
+            editor.ask(format!("{} {hosts}> ", self.choice.len()), self.choice.names());
             let line = match self.attend(&editor.typed)? {
                 Answer::Got(Typed::Line(line)) => line,
                 Answer::Got(Typed::Interrupt) => continue,
@@ -198,8 +201,7 @@ impl Prompt<'_> {
             note(if self.output.toggle_folding() { "output is folded" } else { "output is not folded" });
             return Ok(());
         }
-        let command = OutputArgs::augment_args(clap::Command::new("=").no_binary_name(true));
-        let matches = command.try_get_matches_from(flags.split_whitespace())?;
+        let matches = words::flags_of_output().try_get_matches_from(flags.split_whitespace())?;
         self.output = OutputArgs::from_arg_matches(&matches)?;
         Ok(())
     }

@@ -1,7 +1,8 @@
 //! What lines of the prompt mean: the words of clush, and names for how the last command ended.
 
-use clap::ValueEnum;
+use clap::{Args, ValueEnum};
 
+use crate::args::OutputArgs;
 use crate::history::Which;
 
 /// What a line asks for.
@@ -42,6 +43,7 @@ COMMAND     run it on the chosen hosts; a blank in front keeps it out of the his
 = [FLAGS]   fold output or not (-b), or the flags of output from now on: = -bL
 !COMMAND    run it on this machine
 quit, ^D    leave
+TAB         complete hosts and groups of a SET, and flags
 While a command runs: Enter shows how far it is, ^C cancels it";
 
 /// The source that the groups of [`with_ends`] are in.
@@ -82,6 +84,12 @@ pub fn names_end(set: &str, which: Which) -> bool {
     set.split(BETWEEN).any(|part| part.strip_prefix('@').unwrap_or(part) == name)
 }
 
+/// Whether the name of an end can follow this part of a set.
+pub fn begins_end(before: &str) -> bool {
+    let before = before.strip_suffix('@').unwrap_or(before);
+    before.is_empty() || before.ends_with(BETWEEN)
+}
+
 /// What is between the terms of a set.
 const BETWEEN: [char; 6] = [',', '!', '&', '^', '(', ')'];
 
@@ -99,6 +107,11 @@ pub fn with_ends(set: &str) -> String {
         }
     }
     out
+}
+
+/// What follows `=`.
+pub fn flags_of_output() -> clap::Command {
+    OutputArgs::augment_args(clap::Command::new("=").no_binary_name(true))
 }
 
 #[cfg(test)]

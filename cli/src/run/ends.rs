@@ -1,8 +1,9 @@
 //! From the outcomes of the library to what reports show.
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
-use sshoal::error::{Label, LocalProblem, TransferProblem};
+use sshoal::error::{ChannelProblem, Label, LocalProblem, RemotePath, TransferProblem};
 use sshoal::output::sanitise;
 use sshoal::{HostError, HostErrorKind, Outcome, Stage};
 
@@ -70,6 +71,46 @@ impl Stop {
     }
 }
 
+/// The text of a problem of this machine without what differs between hosts: `own` is the name of
+/// the host in its paths. So 1,000 hosts whose copies have no room here are one line.
+pub fn of_all_hosts(text: &str, own: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    let is_part = |c: char| c.is_alphanumeric() || c == '-';
+    while let Some(at) = rest.find(own).filter(|_| !own.is_empty()) {
+        let (before, after) = (&rest[..at], &rest[at + own.len()..]);
+        let last = before.chars().next_back().or(out.chars().next_back());
+        out.push_str(before);
+        let is_whole = !last.is_some_and(is_part) && !after.starts_with(is_part);
+        out.push_str(if is_whole { "{host}" } else { own });
+        rest = after;
+    }
+    out.push_str(rest);
+    without_part_names(&out)
+}
+
+/// A text in which temporary files have the names of what they become.
+fn without_part_names(text: &str) -> String {
+    let words = text.split_inclusive('/').map(|word| {
+        let (hidden, end) = word.split_once(".sshoal-").filter(|(name, _)| name.starts_with('.'))?;
+        let end = end.trim_start_matches(|c: char| c.is_ascii_hexdigit() || c == '-');
+        Some(format!("{}{end}", &hidden[1..]))
+    });
+    words.zip(text.split_inclusive('/')).map(|(new, old)| new.unwrap_or_else(|| old.to_owned())).collect()
+}
+
+/// Whether this is a problem of a file of this machine.
+pub fn is_local(outcome: &Outcome) -> bool {
+    let Outcome::Failed(error) = outcome else { return false };
+    match error.kind() {
+        HostErrorKind::Transfer(TransferProblem::Local(_)) => true,
+        HostErrorKind::Transfer(TransferProblem::Incomplete { first, .. }) => {
+            matches!(**first, TransferProblem::Local(_))
+        }
+        _ => false,
+    }
+}
+
 /// How a command ended. `stop` is why this program has cancelled it, if it has. `in_time`: it ended
 /// before its channel was closed.
 pub fn end_of(outcome: &Outcome, stop: Option<Stop>, in_time: bool) -> End {
@@ -123,6 +164,9 @@ fn failure(error: &HostError, stop: Option<Stop>, in_time: bool) -> Failure {
             text: format!("{}{}", sanitise(&cause(error)), left_over(error)),
             advice: match error.kind() {
                 HostErrorKind::Transfer(problem) => of_transfer(problem),
+                HostErrorKind::Channel(ChannelProblem::SubsystemRefused { name, .. }) if name == "sftp" => {
+                    Some("Without SFTP there, `sshoal put -T` can still copy single files.")
+                }
                 _ => advice(label),
             }
             .map(str::to_owned),
@@ -132,10 +176,11 @@ fn failure(error: &HostError, stop: Option<Stop>, in_time: bool) -> Failure {
 
 /// That a copy failed is known, so its problem says enough.
 fn cause(error: &HostError) -> String {
-    match error.kind() {
+    let text = match error.kind() {
         HostErrorKind::Transfer(problem) => problem.to_string(),
-        _ => error.cause().replace(OF_LIBRARY, ""),
-    }
+        _ => error.cause(),
+    };
+    text.replace(OF_LIBRARY, "")
 }
 
 fn left_over(error: &HostError) -> String {
@@ -151,9 +196,7 @@ fn left_over(error: &HostError) -> String {
 /// What the user can do about a copy that has failed.
 fn of_transfer(problem: &TransferProblem) -> Option<&'static str> {
     Some(match problem {
-        TransferProblem::Refused { status, .. } if status == "permission denied" => {
-            "Copy to a place that the user (-l) may write to, or install a file with --sudo."
-        }
+        TransferProblem::Refused { action, path, status, .. } => return of_refusal(action, path, status),
         TransferProblem::IsDirectory { .. } | TransferProblem::Local(LocalProblem::Directory { .. }) => {
             "-r copies directories."
         }
@@ -163,10 +206,36 @@ fn of_transfer(problem: &TransferProblem) -> Option<&'static str> {
         TransferProblem::Local(LocalProblem::Loop { .. }) => {
             "--links=copy or --links=skip does not follow links."
         }
+        TransferProblem::Local(LocalProblem::Io { error, .. })
+            if matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) =>
+        {
+            "Make room on this machine. The files that are there are whole."
+        }
+        TransferProblem::Command { what: "install", text, .. } if text.contains("password is required") => {
+            "--sudo-password asks for the password that sudo wants."
+        }
         TransferProblem::Local(LocalProblem::Exists { .. }) => "Without --no-clobber, files are replaced.",
         TransferProblem::Incomplete { first, .. } => return of_transfer(first),
         _ => return None,
     })
+}
+
+/// What the user can do about what a server does not do.
+fn of_refusal(action: &str, path: &RemotePath, status: &str) -> Option<&'static str> {
+    let reads = ["look at", "open", "read", "list", "read the directory", "read the link"].contains(&action);
+    match status {
+        "permission denied" if reads => Some("Log in as a user (-l) who may read it."),
+        "permission denied" => {
+            Some("Copy to a place that the user (-l) may write to, or install a file with --sudo.")
+        }
+        "no such file" if reads && path.as_bytes().iter().any(|byte| b"*?[".contains(byte)) => {
+            Some("Wildcards are not expanded on hosts: name the files, or get their directory with -r.")
+        }
+        "no such file" if action == "create" => {
+            Some("Something above it is a file, or is missing and --no-parents is given.")
+        }
+        _ => None,
+    }
 }
 
 /// What the user can do about failures of this kind.
@@ -207,6 +276,24 @@ fn advice(label: Label) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn texts_about_local_files_are_equal_for_all_hosts() {
+        for (text, own, expected) in [
+            ("cannot write to here/web1/large: full", "web1", "cannot write to here/{host}/large: full"),
+            ("cannot write to here/a.web1: full", "web1", "cannot write to here/a.{host}: full"),
+            (
+                "cannot write to here/web11/web1-x/web1/a: full",
+                "web1",
+                "cannot write to here/web11/web1-x/{host}/a: full",
+            ),
+            ("cannot create h/::1/.a.b.sshoal-0f9e-1: denied", "::1", "cannot create h/{host}/a.b: denied"),
+            ("cannot create .a.sshoal-0f: denied", "", "cannot create .a.sshoal-0f: denied"),
+            ("cannot open /etc/shadow: denied", "", "cannot open /etc/shadow: denied"),
+        ] {
+            assert_eq!(of_all_hosts(text, own), expected);
+        }
+    }
 
     #[test]
     fn the_texts_of_stops_name_their_limits() {

@@ -11,7 +11,7 @@ use sshoal::{Event, Outcome};
 
 use super::broadcast::Broadcast;
 use super::code::ExitCode;
-use super::ends::{Stop, end_of};
+use super::ends::{Stop, end_of, is_local, of_all_hosts};
 use super::event_loop::EventLoop;
 use super::gate::{Gatekeeper, Progress};
 use super::input::Input;
@@ -61,6 +61,8 @@ pub struct Runner<'a> {
     /// How many commands each host has.
     per_host: usize,
     copies: bool,
+    /// The name of each host in local paths, if these differ.
+    own_names: Vec<String>,
     /// Whether something else may follow on the hosts.
     pub(super) keeps_hosts: bool,
     pub(super) gate: Option<Gatekeeper>,
@@ -105,6 +107,7 @@ impl<'a> Runner<'a> {
             run: started.run,
             per_host,
             copies: plan.has_copies(),
+            own_names: plan.own_names().to_vec(),
             keeps_hosts: plan.keeps_hosts,
             gate: plan.gate.clone().map(Gatekeeper::new),
             event_loop,
@@ -229,12 +232,21 @@ impl<'a> Runner<'a> {
         let task = &mut self.tasks[host];
         let stop = task.stop.or(self.stop);
         let has_ended = stop.is_none_or(|(_, since)| since.elapsed() < STOP_GRACE);
-        let end = end_of(outcome, stop.map(|(stop, _)| stop), has_ended);
+        let mut end = end_of(outcome, stop.map(|(stop, _)| stop), has_ended);
+        if let (End::Failed(failure), Some(own)) = (&mut end, self.own_names.get(host))
+            && is_local(outcome)
+        {
+            failure.text = of_all_hosts(&failure.text, own);
+        }
         let Some(end) = task.end(command, end) else { return };
         if let Some(input) = &mut self.input {
             input.end(host);
         }
-        let id = task.host;
+        let (id, copied) = (task.host, task.copied());
+        if self.copies && !end.is_success() {
+            // Of several files, some may be whole.
+            self.report(News::Progress { host, done: &copied });
+        }
         if !self.keeps_hosts {
             // Nothing else is run on this host, so its connection is not needed any more.
             self.event_loop.fleet.remove_host(id);

@@ -98,7 +98,8 @@ fn together(ends: &[&End]) -> End {
     if let End::Failed(failure) = &mut end
         && others > 0
     {
-        failure.text = format!("{}; and {others} other copies failed", failure.text);
+        let copies = if others == 1 { "copy" } else { "copies" };
+        failure.text = format!("{}; and {others} other {copies} failed", failure.text);
     }
     end
 }
@@ -127,6 +128,6 @@ mod tests {
         assert_eq!(together(&[&End::Exited(0)]), End::Exited(0));
         assert_eq!(together(&[&copied(1), &failed("full"), &failed("full")]), failed("full"));
         let end = together(&[&failed("full"), &copied(1), &failed("gone")]);
-        assert_eq!(end, failed("full; and 1 other copies failed"));
+        assert_eq!(end, failed("full; and 1 other copy failed"));
     }
 }

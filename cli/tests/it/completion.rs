@@ -83,7 +83,7 @@ impl Home {
 }
 
 /// What is typed, what the shell makes of it when Tab is pressed, and then `X`.
-const CASES: [(&str, &str); 13] = [
+const CASES: [(&str, &str); 17] = [
     ("-w db", "-w db1 X"),
     ("-w web1,db", "-w web1,db1 X"),
     ("-w node1,node", "-w node1,nodeX"),
@@ -97,6 +97,10 @@ const CASES: [(&str, &str); 13] = [
     ("-s rac", "-s racks X"),
     ("-l roo", "-l root X"),
     ("--hosts=db", "--hosts=db1 X"),
+    ("-o Strict", "-o StrictHostKeyChecking=X"),
+    ("-o connectt", "-o connecttimeout=X"),
+    ("-o Bind", "-o BindX"),
+    ("--option=Strict", "--option=StrictHostKeyChecking=X"),
 ];
 
 /// Types words behind these, presses Tab, and sees what the shell makes of it.

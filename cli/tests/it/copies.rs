@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::PathBuf;
+use std::process::Stdio;
 
 use super::support::screen::Terminal;
 use super::support::sftp::SFTP_SERVER;
@@ -12,21 +13,21 @@ use super::support::user::TestUser;
 use super::support::{Done, Program, Site};
 
 /// Hosts with SFTP.
-fn site() -> Site {
+pub(super) fn site() -> Site {
     Site::with(Sshd::builder().option(&format!("Subsystem sftp {SFTP_SERVER}")), 4)
 }
 
 /// A command line of `put` or the like.
-fn program(site: &Site, word: &str, args: &[&str]) -> Program {
+pub(super) fn program(site: &Site, word: &str, args: &[&str]) -> Program {
     site.bare().args([word, "-F", site.config()]).args(args.iter().copied())
 }
 
-fn run(site: &Site, word: &str, args: &[&str]) -> Done {
+pub(super) fn run(site: &Site, word: &str, args: &[&str]) -> Done {
     program(site, word, args).run()
 }
 
 /// A new folder of the site.
-fn folder(site: &Site, name: &str) -> PathBuf {
+pub(super) fn folder(site: &Site, name: &str) -> PathBuf {
     let path = site.sshd.dir().join(name);
     fs::create_dir(&path).expect("a folder");
     path
@@ -305,4 +306,86 @@ fn an_interrupt_at_the_question_deletes_nothing() {
     terminal.press("\x03");
     assert_eq!(terminal.exit_code(), 130, "{}", terminal.text());
     assert!(to.join("web1/stale").exists());
+}
+
+#[test]
+fn what_is_in_a_directory_goes_where_cp_puts_it() {
+    let site = site();
+    let (tree, there) = (folder(&site, "tree"), folder(&site, "there"));
+    fs::create_dir(tree.join("sub")).expect("a folder");
+    fs::write(tree.join("sub/a"), "text").expect("a file");
+    let path = |name: &str| there.join(name).display().to_string();
+    let put = |from: &str, to: &str| {
+        let mut program = program(&site, "put", &["-q", "-r", "-w", "web1", from, to]).command();
+        program.current_dir(&tree).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Done::of(program.spawn().expect("the program runs"))
+    };
+    let sub = tree.join("sub").display().to_string();
+    for (from, to, copy) in [
+        (sub.as_str(), "new", "new/a"),
+        (&sub, "new", "new/sub/a"),
+        (&format!("{sub}/"), "slash/", "slash/sub/a"),
+        (".", "dot/", "dot/sub/a"),
+        (&format!("{sub}/."), "contents/", "contents/a"),
+        // A second time, too.
+        (&format!("{sub}/."), "contents", "contents/a"),
+    ] {
+        let slash = if to.ends_with('/') { "/" } else { "" };
+        let done = put(from, &format!("{}{slash}", path(to.trim_end_matches('/'))));
+        assert_eq!(done.code, Some(0), "{from} {to}: {done:?}");
+        assert!(there.join(copy).is_file(), "{from} {to}: {:?}", names(&there));
+    }
+    assert_eq!(
+        (names(&there.join("contents")), names(&there.join("dot"))),
+        (vec!["a".into()], vec!["sub".into()])
+    );
+    let done = put(".", &sub);
+    assert_eq!(done.code, Some(0), "{done:?}");
+    // From hosts, too: each has what is in the directory.
+    let here = there.join("here").display().to_string();
+    for (set, copies) in [("web1", &["a"][..]), ("web[1-2]", &["a", "web1", "web2"])] {
+        let done = run(&site, "get", &["-q", "-r", "-w", set, &format!("{}/.", path("contents")), &here]);
+        assert_eq!(
+            (done.code, names(here.as_ref())),
+            (Some(0), copies.iter().map(|name| (*name).to_owned()).collect()),
+            "{done:?}"
+        );
+    }
+    assert_eq!(names(&there.join("here/web2")), ["a"]);
+}
+
+#[test]
+fn paths_of_scp_are_taken_or_told() {
+    let home = tempfile::tempdir().expect("a folder");
+    let site = Site::named_as(&["web*"], home.path());
+    let file = site.file("file", "text");
+    let done = run(&site, "put", &["-q", "-w", "web1", &file, "~/dir/"]);
+    assert_eq!((done.code, names(home.path())), (Some(0), vec!["dir".to_owned()]), "{done:?}");
+    let here = site.sshd.dir().join("here").display().to_string();
+    let done = run(&site, "get", &["-q", "-w", "web1", "~/dir/file", &here]);
+    assert_eq!((done.code, fs::read(&here).expect("a copy")), (Some(0), b"text".to_vec()), "{done:?}");
+    let fifo = site.sshd.dir().join("fifo").display().to_string();
+    assert!(std::process::Command::new("mkfifo").arg(&fifo).status().is_ok_and(|status| status.success()));
+    for (word, args, text) in [
+        ("put", &[&*file, "web1:/srv/"][..], "web1:/srv/: hosts are named by -w: write -w web1 and /srv/"),
+        ("put", &[&file, "~root/"], "~root/: hosts do not say where the home of another user is"),
+        ("put", &["*.conf", "/srv"], "cannot copy *.conf: no file here has that name, or matches it"),
+        ("put", &[&fifo, "/srv/x"], "fifo is neither a file nor a directory"),
+        ("put", &["-r", ".", &file, "/srv/"], ". stands for what is in it"),
+        ("sync", &["/tmp", "web1:/srv"], "hosts are named by -w"),
+        ("get", &["web1:/etc/motd", "x"], "hosts are named by -w: write -w web1 and /etc/motd"),
+        ("get", &["/etc/motd", &file], "file is no directory, which these copies need"),
+    ] {
+        let done = run(&site, word, &[&["-w", "web[1-2]"], args].concat());
+        assert!(done.code == Some(2) && done.err.contains(text), "{word} {args:?}: {done:?}");
+    }
+    // Hosts are not asked what a pattern matches.
+    let done = run(&site, "get", &["-q", "-w", "web[1-3]", "dir/f*", &format!("{here}s")]);
+    let text =
+        "sshoal: web[1-3] (3): cannot look at dir/f*: no such file\n    Wildcards are not expanded on hosts";
+    assert!(done.code == Some(1) && done.err.contains(text), "{done:?}");
+    // A file in the place of a directory.
+    let done = run(&site, "put", &["-q", "-w", "web[1-3]", &file, "dir/file/"]);
+    let text = "(3): cannot create dir/file/.file.sshoal-1: no such file\n    Something above it is a file";
+    assert!(done.code == Some(1) && done.err.contains(text), "{done:?}");
 }

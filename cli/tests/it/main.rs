@@ -6,6 +6,7 @@
 mod completion;
 mod contact;
 mod copies;
+mod copy_ends;
 #[cfg(feature = "demo")]
 mod demo;
 mod ends;

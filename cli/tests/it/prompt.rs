@@ -284,3 +284,56 @@ fn without_a_terminal_a_command_is_needed() {
     assert_eq!((done.code, done.out.as_str()), (Some(2), ""), "{done:?}");
     assert!(done.err.contains("no command: write one behind the flags"), "{done:?}");
 }
+
+#[test]
+fn tab_completes_hosts_groups_and_ends_and_nothing_else() {
+    let site = Site::start();
+    let noise = "echo noise >&2; echo front back";
+    let groups = format!(
+        "[Main]\ndefault: local\n[local]\nmap: echo web1,web2\nlist: {noise}\n[slow]\nmap: echo web1\nlist: sleep 60\n"
+    );
+    site.file("groups.conf", groups);
+    let folder = site.sshd.dir().display().to_string();
+    let program = site.sshoal(["-w", "web[1-3]"]).env("CLUSTERSHELL_CFGDIR", &folder);
+    let mut terminal = Terminal::start(program, 80, 24);
+    terminal.await_end("\n3 hosts>");
+    for (typed, shown) in [
+        ("@gon", "@gone1X"),
+        // Several are possible.
+        ("+we", "+webX"),
+        // web4 is not here, so it is not to be removed.
+        ("-web4", "-web4X"),
+        ("@web1!n", "@web1!nX"),
+        ("@web1!ne", "@web1!new1X"),
+        ("@@fr", "@@frontX"),
+        ("+@sl", "+@slow:X"),
+        ("-fa", "-failedX"),
+        ("@all!@o", "@all!@okX"),
+        ("= -b --nol", "= -b --nolabelX"),
+        // For the hosts.
+        ("ne", "neX"),
+        (" @gon", " @gonX"),
+    ] {
+        terminal.press(&format!("{typed}\tX"));
+        terminal.await_end(&format!("\n3 hosts> {shown}"));
+        terminal.press("\x15");
+        terminal.await_end("\n3 hosts>");
+    }
+    // What a command that does not end would know is not waited for.
+    let begun = std::time::Instant::now();
+    terminal.press("@@slow:a\tX");
+    terminal.await_end("\n3 hosts> @@slow:aX");
+    assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
+    terminal.press("\x15");
+    // A second TAB shows what there is, and the line goes on.
+    terminal.press("@@\t\t");
+    terminal.await_text("\nback         failed       local:       ok");
+    assert!(!terminal.text().contains("noise"), "{}", terminal.text());
+    terminal.press("f\t\t");
+    terminal.await_text("\nfailed  front\n");
+    terminal.press("ron\t\r");
+    terminal.await_text("sshoal: web[1-2] (2, 0 connected)");
+    terminal.await_end("\n2 hosts>");
+    terminal.press("ec\tho done\r");
+    terminal.await_text("web1: done");
+}

@@ -13,7 +13,10 @@ fn run(args: &[&str]) -> Done {
 fn slips_are_told_with_what_to_write() {
     for (args, text) in [
         (&["uptime", "-w", "web1"][..], "before the command: \"uptime\" begins it"),
-        (&["scirpt", "-w", "web1", "x"], "subcommands are script, keyscan"),
+        (
+            &["scirpt", "-w", "web1", "x"],
+            "(subcommands are put, get, sync, script, keyscan, last, hosts, fold, completions and manual)",
+        ),
         (&["--fanuot", "3", "-w", "a", "b"], "'--fanout'"),
         (&["--last=faild", "x"], "a similar value exists: 'failed'"),
         (&["-w", "a", "--sort", "output", "b"], "it needs -b, -B, --diff or -L"),

@@ -140,3 +140,21 @@ fn hops_are_in_the_order_of_visits() {
         assert!(resolve(&format!("ProxyJump {wrong}"), "web1").is_err(), "{wrong}");
     }
 }
+
+#[test]
+fn the_keywords_are_those_that_have_an_effect() {
+    let keywords: Vec<&str> = SshConfig::keywords().collect();
+    assert!(keywords.len() > 45, "{keywords:?}");
+    for keyword in &keywords {
+        assert_eq!(keywords.iter().filter(|other| *other == keyword).count(), 1, "{keyword}");
+        assert!(!keyword.contains('*') && keyword.starts_with(|c: char| c.is_ascii_uppercase()), "{keyword}");
+        // A value that suits none of them, except names and paths.
+        for written in [(*keyword).to_owned(), keyword.to_lowercase(), keyword.to_uppercase()] {
+            let destination = SshDestination::new("web1").option(format!("{written}=no"));
+            match resolve_to("", &destination) {
+                Ok(settings) => assert!(settings.ignored.is_empty(), "{written}: {:?}", settings.ignored),
+                Err(error) => assert!(!error.to_string().contains("unknown"), "{error}"),
+            }
+        }
+    }
+}

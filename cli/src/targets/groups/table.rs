@@ -74,7 +74,7 @@ impl Inventory {
         program.arg("--list").arg("-i").arg(path);
         // Otherwise, an inventory with a fault has no hosts, and Ansible only warns.
         program.env("ANSIBLE_INVENTORY_UNPARSED_FAILED", "true");
-        let text = upcall::run(program, upcall::within(INVENTORY_TIME_MAX, until))
+        let text = upcall::run(program, INVENTORY_TIME_MAX, until)
             .map_err(|error| error.within(format!("{flag}: ansible-inventory --list")))?;
         Self::parse(&text).map_err(|error| error.within(flag))
     }

@@ -42,7 +42,8 @@ pub struct Upcalls {
     pub cache_time: Duration,
     /// How long a command may take.
     pub time_max: Duration,
-    /// When all commands have to have ended, if somebody waits.
+    /// When all commands have to have ended, if somebody waits. They say nothing on standard error
+    /// then, which has a line that is being typed.
     pub until: Option<Instant>,
     pub answers: RefCell<HashMap<String, (Instant, String)>>,
 }
@@ -127,7 +128,7 @@ impl Upcalls {
         {
             return Ok(answer.clone());
         }
-        let answer = run_shell(&command, &self.folder, within(self.time_max, self.until))
+        let answer = run_shell(&command, &self.folder, self.time_max, self.until)
             .map_err(|error| error.within(format!("source {}", self.source)))?;
         let answer = answer.trim().to_owned();
         self.answers.borrow_mut().insert(command, (now + self.cache_time, answer.clone()));
@@ -136,7 +137,7 @@ impl Upcalls {
 }
 
 /// A limit, or what is left of the time if that is less.
-pub fn within(time_max: Duration, until: Option<Instant>) -> Duration {
+fn within(time_max: Duration, until: Option<Instant>) -> Duration {
     until.map_or(time_max, |until| until.saturating_duration_since(Instant::now()).min(time_max))
 }
 
@@ -175,18 +176,28 @@ pub fn substituted(command: &str, variables: &[(&str, &str)]) -> String {
 }
 
 /// Runs a command of the user's configuration.
-fn run_shell(command: &str, folder: &Path, time_max: Duration) -> Result<String, Error> {
+fn run_shell(
+    command: &str,
+    folder: &Path,
+    time_max: Duration,
+    until: Option<Instant>,
+) -> Result<String, Error> {
     let mut shell = Command::new("/bin/sh");
     shell.arg("-c").arg(command).current_dir(folder);
-    run(shell, time_max).map_err(|error| Error::new(format!("{error}: {}", shown(command))))
+    run(shell, time_max, until).map_err(|error| Error::new(format!("{error}: {}", shown(command))))
 }
 
 /// How often it is looked whether ^C was pressed.
 const TICK: Duration = Duration::from_millis(50);
 
 /// Runs a program without standard input, and returns what it writes to its standard output. When
-/// its time is over, or on ^C, it is killed with all that it has started.
-pub fn run(mut program: Command, time_max: Duration) -> Result<String, Error> {
+/// its time is over, or on ^C, it is killed with all that it has started. With `until`, somebody
+/// waits: see [`Upcalls::until`].
+pub fn run(mut program: Command, time_max: Duration, until: Option<Instant>) -> Result<String, Error> {
+    let time_max = within(time_max, until);
+    if until.is_some() {
+        program.stderr(Stdio::null());
+    }
     let io = |error: std::io::Error| Error::new(format!("cannot run a command ({error})"));
     // A signal waits until it is known what to kill.
     let group: Arc<Mutex<Option<Pid>>> = Arc::default();

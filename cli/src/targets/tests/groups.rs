@@ -204,7 +204,7 @@ fn commands_have_a_time_limit() {
         let mut shell = std::process::Command::new("/bin/sh");
         shell.arg("-c").arg(script);
         let start = Instant::now();
-        let error = run_program(shell, Duration::from_millis(300)).unwrap_err().to_string();
+        let error = run_program(shell, Duration::from_millis(300), None).unwrap_err().to_string();
         assert!(error.starts_with("a command took longer than 300ms"), "{error}");
         assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
         // They are killed, and end soon.
