@@ -98,6 +98,8 @@ pub(crate) struct Limits {
     /// The limit on the unread output of all commands, in bytes. `None` means that the caller has
     /// not set it.
     pub output_budget: Option<usize>,
+    /// How many bytes of files may be transferred per second. `None` means no limit.
+    pub transfer_rate: Option<u64>,
 }
 
 /// Rejects a limit of 0, because nothing would ever begin.
@@ -113,7 +115,9 @@ impl Limits {
         check_count("max_connecting", Some(self.max_connecting))?;
         check_count("max_running", self.max_running)?;
         check_count("connects_per_second", self.connects_per_second.map(|rate| rate as usize))?;
-        check_count("output_budget", self.output_budget)
+        check_count("output_budget", self.output_budget)?;
+        let rate = self.transfer_rate.map(|rate| usize::try_from(rate).unwrap_or(usize::MAX));
+        check_count("transfer_rate", rate)
     }
 }
 
@@ -187,6 +191,21 @@ settings! { FleetBuilder, ClientBuilder.fleet; {
     output_budget(bytes: impl Into<Option<usize>>) =>
         |builder| builder.limits.output_budget = Some(bytes.into().unwrap_or(usize::MAX));
 
+    /// Rate limit of [transfers](crate::transfer), for lines that other traffic shares: how many
+    /// bytes of files all hosts together may send and receive per second. Default: `None`, no
+    /// limit; 0 is rejected. [`Fleet::set_transfer_rate`](crate::Fleet::set_transfer_rate) changes
+    /// the limit of an existing fleet. (`rsync --bwlimit` counts in KiB, and `scp -l` in kbit, each
+    /// for one host.)
+    ///
+    /// Only the contents of files count, before SSH compresses and encrypts them; names, listings,
+    /// and the input and output of commands do not. Hosts take turns of about 32 KiB, so they
+    /// advance evenly; several transfers of one host share its turns, the earliest first. At most a
+    /// quarter of a second's worth and 32 KiB are requested at once. While a transfer waits for its
+    /// turn, it counts as [running](Self::max_running), and its
+    /// [time limit](crate::Command::time_limit) goes on.
+    transfer_rate(bytes_per_second: impl Into<Option<u64>>) =>
+        |builder| builder.limits.transfer_rate = bytes_per_second.into();
+
     /// OpenSSH's configuration, as a further place for settings. Default: none; nothing reads such
     /// files unless this setting is made.
     ///
@@ -234,6 +253,7 @@ impl FleetBuilder {
                 max_running: None,
                 connects_per_second: None,
                 output_budget: None,
+                transfer_rate: None,
             },
             resolver: None,
             ssh_config: None,

@@ -8,7 +8,7 @@
 //! closed only if file descriptors are short and another host waits for one.
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use std::time::Instant;
 

@@ -104,6 +104,13 @@ impl<'a> CommandRef<'a> {
         self.0.progress()
     }
 
+    /// The latest time, up to `now`, at which the [transfer](crate::transfer) waited because of
+    /// [`transfer_rate`](crate::config::FleetBuilder::transfer_rate). `None` if it has not waited,
+    /// or has ended. A caller that ends transfers without progress counts from this time on.
+    pub fn throttled_until(&self, now: Instant) -> Option<Instant> {
+        self.0.throttled_until(now)
+    }
+
     /// The number of bytes of input that are queued to be sent.
     pub fn unsent(&self) -> usize {
         self.0.unsent()
@@ -325,6 +332,33 @@ impl Fleet {
     pub fn set_connects_per_second(&mut self, connections: impl Into<Option<u32>>) -> Result<(), Error> {
         let connections = connections.into();
         self.change_limits(|limits| limits.connects_per_second = connections)
+    }
+
+    /// Changes [`transfer_rate`](crate::config::FleetBuilder::transfer_rate); `None` removes the
+    /// limit. Transfers that run are limited by the new rate from now on. A daemon may transfer
+    /// slowly by day and fast by night.
+    ///
+    /// ```
+    /// use sshoal::Fleet;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let builder = Fleet::builder(["web1", "web2"]).transfer_rate(2_000_000);
+    /// # let builder = builder.no_known_hosts().identity_auth(false);
+    /// let mut fleet = builder.build()?;
+    /// // In the evening:
+    /// fleet.set_transfer_rate(50_000_000)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Config`] if the number is 0.
+    pub fn set_transfer_rate(&mut self, bytes_per_second: impl Into<Option<u64>>) -> Result<(), Error> {
+        let rate = bytes_per_second.into();
+        self.change_limits(|limits| limits.transfer_rate = rate)?;
+        let now = self.engine.clock.now();
+        self.engine.transfers.rate.change(rate, now);
+        Ok(())
     }
 
     fn change_limits(&mut self, change: impl FnOnce(&mut Limits)) -> Result<(), Error> {

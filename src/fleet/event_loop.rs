@@ -39,6 +39,8 @@ pub(super) enum Timer {
     Slot(usize),
     /// The time at which the rate limit allows the next connection.
     ConnectRate,
+    /// The time at which the next transfer may request bytes of a file.
+    TransferRate,
     /// The time to visit the process of a proxy command.
     Child(usize),
     /// The time at which another host may try a password.

@@ -35,6 +35,7 @@ mod sums;
 #[cfg(test)]
 mod tests;
 mod touch_guard;
+mod transfer_rate;
 mod transfers;
 mod turn;
 pub(super) mod turn_budget;

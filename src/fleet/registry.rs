@@ -98,6 +98,11 @@ impl Registry {
         })
     }
 
+    /// How many bytes of a file a host waits to request; 0 if it does not.
+    pub(super) fn lack(&self, index: usize) -> u32 {
+        self.slots.get(index).map_or(0, |slot| slot.view().lack)
+    }
+
     /// The slot of a connection, followed by those of its proxies.
     fn chain(&self, index: usize) -> impl Iterator<Item = &Slot> {
         successors(self.slots.get(index), |slot| self.slots.get(slot.proxy?))

@@ -1,12 +1,13 @@
 //! What transfers need besides their SFTP channels: threads that read and write files, because a
-//! turn must not wait for a disk, and commands on their hosts. The threads are started for the
-//! first transfer.
+//! turn must not wait for a disk, commands on their hosts, and the limit on their rate. The threads
+//! are started for the first transfer.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use mio::Waker;
 
+use super::transfer_rate::TransferRate;
 use crate::ids::CommandId;
 use crate::limits;
 use crate::reactor::workers::Workers;
@@ -19,11 +20,12 @@ pub(super) struct Transfers {
     pub answers: VecDeque<(CommandId, FileAnswer)>,
     /// The commands that run for transfers: each transfer, and its command.
     errands: Vec<(CommandId, CommandId)>,
+    pub rate: TransferRate,
 }
 
 impl Transfers {
-    pub(super) fn new(waker: Arc<Waker>) -> Self {
-        Self { workers: None, waker, answers: VecDeque::new(), errands: Vec::new() }
+    pub(super) fn new(waker: Arc<Waker>, rate: TransferRate) -> Self {
+        Self { workers: None, waker, answers: VecDeque::new(), errands: Vec::new(), rate }
     }
 
     /// Queues a file job.
@@ -36,6 +38,16 @@ impl Transfers {
     pub(super) fn collect(&mut self) {
         let found = self.workers.as_ref().map(Workers::finished).unwrap_or_default();
         self.answers.extend(found.into_iter().flatten());
+    }
+
+    /// Waits until the threads have done all jobs. Returns whether there are results.
+    #[cfg(test)]
+    pub(super) fn await_answers(&mut self) -> bool {
+        while self.workers.as_ref().is_some_and(Workers::is_busy) {
+            std::thread::yield_now();
+        }
+        self.collect();
+        !self.answers.is_empty()
     }
 
     /// Notes that a command runs for a transfer.

@@ -1,5 +1,7 @@
 //! Limits of file transfers.
 
+use std::time::Duration;
+
 use super::WRITE_CHUNK;
 
 /// Requests without an answer on one channel (OpenSSH: `sftp -R 64`). Reads of [`SFTP_READ`] fill
@@ -124,3 +126,12 @@ pub const READ_MIN: u32 = 512;
 /// [`READ_MIN`] bytes that have arrived. Requests that are on their way already may all be too
 /// large.
 pub const SHORT_READS: u64 = 64;
+
+/// Bytes of files that a host may request when its turn comes, under a limit on the rate of
+/// transfers: enough for a read, or for a chunk. Smaller turns would cost more requests.
+pub const TRANSFER_SHARE: usize = SFTP_READ;
+const _: () = assert!(TRANSFER_SHARE >= CHUNK && TRANSFER_SHARE >= SFTP_READ);
+
+/// How much of a limit on the rate of transfers may be used up at once, as a time, in addition to
+/// one [`TRANSFER_SHARE`]. A turn that is late by less than this loses nothing of the rate.
+pub const TRANSFER_BURST: Duration = Duration::from_millis(250);

@@ -31,6 +31,11 @@ impl IndexQueue {
         Some(index)
     }
 
+    /// The index that [`pop`](Self::pop) would return.
+    pub(crate) fn first(&self) -> Option<usize> {
+        self.order.front().copied()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.order.is_empty()
     }

@@ -65,6 +65,13 @@ impl<J: Job> Workers<J> {
         std::mem::take(&mut self.0.lock().done)
     }
 
+    /// Whether a job is queued or under way.
+    #[cfg(test)]
+    pub(crate) fn is_busy(&self) -> bool {
+        let work = self.0.lock();
+        !work.jobs.is_empty() || work.idle < work.threads
+    }
+
     fn add_thread(&self, work: &mut Work<J>) {
         let shared = self.0.clone();
         match thread::Builder::new().name(shared.name.to_owned()).spawn(move || shared.serve()) {

@@ -139,6 +139,11 @@ impl Commands {
         self.begun.iter().map(|id| execs.room(*id)).min().unwrap_or(Room::ENDLESS)
     }
 
+    /// How many bytes of a file a transfer waits to request; 0 if none waits for that.
+    pub(super) fn lack(&self, execs: &Execs) -> u32 {
+        self.begun.iter().filter_map(|id| execs.get(*id)).map(Exec::lack).max().unwrap_or(0)
+    }
+
     /// Whether a command has begun and the server has not accepted it yet.
     pub(super) fn is_starting(&self, execs: &Execs) -> bool {
         self.any(execs, Exec::is_starting)

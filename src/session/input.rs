@@ -167,6 +167,9 @@ pub(crate) struct Cx<'a> {
     pub execs: &'a mut Execs,
     /// How many bytes of input may still be sent in this step.
     pub input_budget: usize,
+    /// How many bytes of files the transfers may request in this visit. What they do not use up is
+    /// left.
+    pub allowance: &'a mut u64,
     /// A buffer whose contents nobody needs after the step.
     pub scratch: &'a mut Vec<u8>,
     /// The step's effects, in order.

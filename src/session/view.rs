@@ -35,6 +35,9 @@ pub(crate) struct View {
     pub has_waiting_hosts: bool,
     /// Why reading from the connection is suspended (back-pressure); `None` if it is not.
     pub held: Option<Bound>,
+    /// How many bytes of a file a transfer waits to request, because of the fleet's limit; 0 if
+    /// none does.
+    pub lack: u32,
     /// What the session waits for besides the peer.
     pub awaits: Option<Awaited>,
 }
@@ -81,7 +84,7 @@ pub(crate) enum TouchNeed<'a> {
 
 impl Session {
     pub(crate) fn view(&self, execs: &Execs) -> View {
-        let (uses_place, running, waiting, has_waiting_hosts, commands_at) = match &self.role {
+        let (uses_place, running, waiting, has_waiting_hosts, commands_at, lack) = match &self.role {
             Role::Host(commands) => {
                 let uses_place = match self.state {
                     State::Ready(_) => commands.holds_place(execs),
@@ -90,9 +93,9 @@ impl Session {
                 let begun = commands.begun().iter().filter_map(|id| execs.get(*id));
                 let running = commands.admitted() + begun.filter(|exec| !exec.is_finished()).count();
                 let waiting = if commands.is_stuck(execs) { 0 } else { commands.waiting() };
-                (uses_place, running, waiting, false, commands.deadline(execs))
+                (uses_place, running, waiting, false, commands.deadline(execs), commands.lack(execs))
             }
-            Role::Proxy(tunnels) => (false, 0, 0, tunnels.has_waiting(), None),
+            Role::Proxy(tunnels) => (false, 0, 0, tunnels.has_waiting(), None, 0),
         };
         let own = match &self.state {
             State::Connecting(addresses) => addresses.next_at,
@@ -111,6 +114,7 @@ impl Session {
             is_idle: matches!(self.state, State::Ready(_)) && !self.is_needed(),
             has_waiting_hosts,
             held: self.held,
+            lack,
             awaits: self.awaits(),
         }
     }

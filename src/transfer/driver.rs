@@ -1,6 +1,7 @@
 //! One transfer on one host: the SFTP session, and the task that uses it.
 
 use std::mem;
+use std::time::Instant;
 
 use super::errand::{Errand, ErrandResult};
 use super::local::{FileAnswer, FileJob};
@@ -34,6 +35,9 @@ pub(crate) struct Transfer {
     /// The progress that was reported last, and whether that report was taken.
     told: Transferred,
     is_told: bool,
+    /// How many bytes of a file it waits to be allowed to request, and when it last waited.
+    lack: u32,
+    throttled: Option<Instant>,
 }
 
 /// How far a transfer is.
@@ -96,6 +100,8 @@ impl Transfer {
             problem: None,
             told: Transferred::default(),
             is_told: true,
+            lack: 0,
+            throttled: None,
         }
     }
 
@@ -138,6 +144,11 @@ impl Transfer {
         }
         let tag = reply.id().and_then(|id| self.requests.answered(id));
         let Some(tag) = tag else { return strange("an answer to a request that was not made") };
+        if let Step::Read { len, .. } = tag.step {
+            // A read that brings less than was asked for uses up no more than that.
+            let found = if let Reply::Data { bytes, .. } = &reply { bytes.len() as u64 } else { 0 };
+            self.requests.allow(u64::from(len).saturating_sub(found));
+        }
         if tag.step == Step::Limits {
             if let Reply::Extended { bytes, .. } = reply
                 && let Ok(limits) = Limits::parse(bytes)
@@ -176,6 +187,26 @@ impl Transfer {
             Err(problem) if self.phase == Phase::Working => self.fail(problem),
             _ => self.go_on(),
         }
+    }
+
+    /// Goes on, and may request this many bytes of files. What is not used up is left.
+    pub(crate) fn go_on_with(&mut self, allowance: &mut u64, now: Instant) {
+        self.throttled = self.throttled_until(now);
+        self.requests.allow(mem::take(allowance));
+        self.go_on();
+        *allowance = self.requests.take_unused();
+        self.lack = self.requests.lack();
+    }
+
+    /// How many bytes of a file the transfer would request at once if they were allowed; 0 if it
+    /// does not wait for that.
+    pub(crate) fn lack(&self) -> u32 {
+        if self.phase == Phase::Working { self.lack } else { 0 }
+    }
+
+    /// The latest time up to `now` at which the transfer waited for such bytes.
+    pub(crate) fn throttled_until(&self, now: Instant) -> Option<Instant> {
+        if self.lack() > 0 { Some(now) } else { self.throttled }
     }
 
     /// Makes what requests and file jobs there is room for.

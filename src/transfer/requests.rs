@@ -68,6 +68,10 @@ pub(crate) struct Requests {
     sent: usize,
     /// How many bytes wait.
     unsent: usize,
+    /// How many bytes of files may be requested in this visit.
+    allowance: u64,
+    /// How many bytes more would have been requested at once if they had been allowed.
+    lack: u32,
     pub extensions: Extensions,
     /// The largest read and write that the server accepts, in bytes.
     pub max_read: u32,
@@ -115,6 +119,8 @@ impl Default for Requests {
             open_write: None,
             sent: 0,
             unsent: 0,
+            allowance: 0,
+            lack: 0,
             extensions: Extensions::default(),
             max_read: limits::SFTP_READ as u32,
             max_write: limits::CHUNK as u32,
@@ -166,8 +172,51 @@ impl Requests {
         self.open_write.as_ref().filter(|write| write.slot == slot).map_or(0, |write| write.missing)
     }
 
+    /// How many of these bytes of a file may be requested now: all, or some whole
+    /// [chunks](limits::CHUNK), or none. If the fleet does not allow all, nor as much as a
+    /// [share](limits::TRANSFER_SHARE), the transfer waits for that.
+    pub(crate) fn room_for(&mut self, bytes: usize) -> usize {
+        if !self.has_room() {
+            return 0;
+        }
+        let needed = bytes.min(limits::TRANSFER_SHARE) as u32;
+        if self.allowance < u64::from(needed) {
+            self.lack = self.lack.max(needed);
+            return 0;
+        }
+        match usize::try_from(self.allowance) {
+            Ok(allowed) if allowed < bytes => allowed - allowed % limits::CHUNK,
+            _ => bytes,
+        }
+    }
+
+    /// Whether a read of this many bytes may be requested now. It is never longer than
+    /// a share.
+    pub(crate) fn may_read(&mut self, len: u32) -> bool {
+        self.room_for(len as usize) == len as usize
+    }
+
+    /// Allows this many bytes more.
+    pub(super) fn allow(&mut self, bytes: u64) {
+        self.allowance = self.allowance.saturating_add(bytes);
+        self.lack = 0;
+    }
+
+    /// Takes back what was allowed and not requested.
+    pub(super) fn take_unused(&mut self) -> u64 {
+        mem::take(&mut self.allowance)
+    }
+
+    /// How many bytes the transfer waits for; 0 if it waits for none.
+    pub(super) fn lack(&self) -> u32 {
+        self.lack
+    }
+
     /// Queues a request.
     pub(crate) fn send(&mut self, tag: Tag, request: &Request<'_>) {
+        if let Step::Read { len, .. } | Step::Write { len } = tag.step {
+            self.use_up(u64::from(len));
+        }
         let id = self.next_id();
         let mut bytes = Vec::new();
         request.encode(id, &mut bytes);
@@ -223,7 +272,12 @@ impl Requests {
     /// Queues a chunk for a server without SFTP. It is not copied.
     pub(crate) fn send_chunk(&mut self, chunk: Arc<[u8]>) {
         let range = 0..chunk.len();
+        self.use_up(range.len() as u64);
         self.queue(Piece::Data(chunk, range));
+    }
+
+    fn use_up(&mut self, bytes: u64) {
+        self.allowance = self.allowance.saturating_sub(bytes);
     }
 
     fn next_id(&mut self) -> u32 {

@@ -8,6 +8,7 @@ use clap::{Args, Parser, ValueEnum};
 use sshoal::transfer;
 
 use super::duration::{Limit, duration, limit};
+use super::rate::rate;
 use super::{ConnectionArgs, OutputArgs, PaceArgs, SafetyArgs, SecretArgs};
 use crate::history::Which;
 use crate::targets::TargetArgs;
@@ -27,6 +28,13 @@ pub struct CopyArgs {
     pub connection: ConnectionArgs,
     #[command(flatten)]
     pub pace: PaceArgs,
+    /// Bytes of files per second, of all hosts together, such as 10M [default: no limit]
+    ///
+    /// The unit is required: k, M and G are thousands, Ki, Mi and Gi are powers of 1024, B is a byte
+    /// (rsync counts in KiB, and `scp -l` in kbit, each for one host). Hosts take turns, so that
+    /// they advance evenly. -u and --deadline go on while a copy waits for its turn, --idle does not.
+    #[arg(long, value_name = "RATE", value_parser = rate, help_heading = "Running")]
+    pub bwlimit: Option<u64>,
     /// Limit of each copy [default: none]
     #[arg(short = 'u', long, value_name = "TIME", value_parser = limit, hide_short_help = true, help_heading = "Running")]
     pub command_timeout: Option<Limit>,

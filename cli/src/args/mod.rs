@@ -10,6 +10,7 @@ mod others;
 mod output;
 mod pace;
 mod pdsh;
+mod rate;
 mod running;
 mod safety;
 mod secrets;

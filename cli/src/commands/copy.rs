@@ -90,7 +90,10 @@ impl<'a> Copying<'a> {
     }
 
     fn fleet(&self, secrets: &Secrets) -> Result<Fleet, sshoal::Error> {
-        fleet::build(&self.targets, &self.args.connection, &self.args.pace, &self.config, secrets)
+        let Self { targets, args, config, .. } = self;
+        let mut fleet = fleet::build(targets, &args.connection, &args.pace, config, secrets)?;
+        fleet.set_transfer_rate(args.bwlimit)?;
+        Ok(fleet)
     }
 
     fn is_confirmed(&self, hosts: &Hosts<'_>) -> Result<bool, Box<dyn Error>> {

@@ -43,7 +43,12 @@ impl Runner<'_> {
         let Some(mut silence) = self.silence.take() else { return };
         let limit = silence.limit();
         while let Some(host) = silence.expired(now, |host| self.tasks[host].state == State::Running) {
-            self.cancel(host, Stop::Silence(limit));
+            // A copy that waits for its turn under --bwlimit is not silent.
+            let copies = self.tasks[host].open().filter_map(|id| self.event_loop.fleet.command(id));
+            match copies.filter_map(|copy| copy.throttled_until(now)).max() {
+                Some(heard) if heard + limit > now => silence.begin(host, heard),
+                _ => self.cancel(host, Stop::Silence(limit)),
+            }
         }
         self.silence = Some(silence);
     }

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::PathBuf;
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use super::support::screen::Terminal;
 use super::support::sftp::SFTP_SERVER;
@@ -154,6 +155,31 @@ fn a_dry_run_shows_the_paths_and_uses_no_network() {
         "{done:?}"
     );
     assert_eq!(site.sshd.count("Connection from"), 0);
+}
+
+#[test]
+fn all_hosts_together_keep_to_the_limit_of_bandwidth() {
+    let site = site();
+    let (there, file) = (folder(&site, "there"), site.file("file", vec![7; 300_000]));
+    let dest = format!("{}/%{{name}}", there.display());
+    let least = |bytes: f64, rate: f64| Duration::from_secs_f64((bytes - rate / 4.0 - 32_768.0) / rate);
+    let begun = Instant::now();
+    let args = ["--bwlimit", "500k", "--template", "-w", "web[1-2]", &file, &dest];
+    let done = run(&site, "put", &args);
+    assert_eq!(done.code, Some(0), "{done:?}");
+    assert!(begun.elapsed() >= least(600_000.0, 500_000.0), "{:?}", begun.elapsed());
+    // A chunk takes a host longer than --idle allows, and no copy makes progress in between.
+    let begun = Instant::now();
+    let dest = folder(&site, "here").display().to_string();
+    let copy = format!("{}/web1", there.display());
+    let args = ["--bwlimit", "32k", "--idle", "1", "-w", "web[1-4]", "--name", "{host}/copy", &copy, &dest];
+    let small = site.file("small", vec![7; 40_000]);
+    fs::copy(&small, &copy).expect("a copy");
+    let done = run(&site, "get", &args);
+    assert_eq!(done.code, Some(0), "{done:?}");
+    assert!(begun.elapsed() >= least(160_000.0, 32_000.0), "{:?}", begun.elapsed());
+    let done = run(&site, "sync", &["--bwlimit", "1000", "-w", "web1", &dest, "there"]);
+    assert!(done.code == Some(2) && done.err.contains("such as 500k, 10M"), "{done:?}");
 }
 
 #[test]

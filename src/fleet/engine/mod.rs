@@ -22,6 +22,7 @@ use super::event_queue::EventQueue;
 use super::metrics::Metrics;
 use super::registry::{Links, Registry};
 use super::schedule::Schedule;
+use super::transfer_rate::TransferRate;
 use super::transfers::Transfers;
 use super::turn_budget::{Budget, Meter, Turn};
 use super::turn_times::TurnTimes;
@@ -47,7 +48,7 @@ pub(super) struct Engine {
     pub dns: Dns,
     agents: Agents,
     disk: Disk,
-    transfers: Transfers,
+    pub transfers: Transfers,
     meter: Meter,
     /// The buffer for effects, which is reused from visit to visit.
     effects: Vec<Effect>,
@@ -87,7 +88,7 @@ impl Engine {
             dns: Dns::new(resolver, hosts, ties, now),
             agents: Agents::new(&reactor)?,
             disk: Disk::new(waker.clone()),
-            transfers: Transfers::new(waker),
+            transfers: Transfers::new(waker, TransferRate::new(limits.transfer_rate, now)),
             meter: Meter::default(),
             effects: Vec::new(),
             scratch: Vec::new(),
@@ -169,6 +170,7 @@ impl Engine {
             if self.schedule.close_proxies && self.event_loop.ready.is_empty() {
                 self.close_unused_proxies(now);
             }
+            self.resume_transfers(now);
             self.time_trials(now);
             self.end_drain();
         }

@@ -30,7 +30,7 @@ pub(super) enum Question {
 
 impl Engine {
     pub(super) fn fire_timers(&mut self, now: Instant) {
-        let Self { event_loop, hosts, schedule, children, .. } = self;
+        let Self { event_loop, hosts, schedule, children, transfers, .. } = self;
         event_loop.expire(now, |event_loop, timer| match timer {
             Timer::Slot(index) => {
                 if let Some(slot) = hosts.slots.get_mut(index) {
@@ -41,6 +41,7 @@ impl Engine {
             // Hosts that wait for the rate limit are admitted later in this turn.
             Timer::ConnectRate => schedule.rate_timer = None,
             Timer::Child(index) => children.expired(index),
+            Timer::TransferRate => transfers.rate.timer = None,
             Timer::Trial => schedule.trial_timer = None,
             Timer::Drain => {
                 schedule.drain = Drain::Begun(None);
@@ -307,6 +308,21 @@ impl Engine {
                 return;
             }
         }
+    }
+
+    /// Lets transfers go on that wait for bytes of files to be allowed, as far as the limit on the
+    /// rate and the turn budget allow. Arms the timer for the next one. No host is visited in this
+    /// turn after that.
+    pub(super) fn resume_transfers(&mut self, now: Instant) {
+        while let Some((index, allowance)) = self.transfers.rate.next(now, |index| self.hosts.lack(index)) {
+            self.visit_with(index, Input::Wake, allowance, now);
+            if self.is_over() {
+                break;
+            }
+        }
+        let Self { transfers, hosts, event_loop, .. } = self;
+        let at = transfers.rate.next_at(now, |index| hosts.lack(index));
+        transfers.rate.timer = event_loop.arm(transfers.rate.timer, at, Timer::TransferRate);
     }
 
     /// Called after output of a host was read. If the host was held back and may resume now, this

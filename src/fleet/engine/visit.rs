@@ -22,7 +22,15 @@ use crate::session::{
 impl Engine {
     /// Steps one host, first with its queued inputs, then with `input`.
     pub(in crate::fleet) fn visit(&mut self, index: usize, input: Input, now: Instant) {
-        let Some(slot) = self.hosts.slots.get_mut(index) else { return };
+        let allowance = self.transfers.rate.unclaimed(now);
+        self.visit_with(index, input, allowance, now);
+    }
+
+    /// Like [`visit`](Self::visit); transfers may request this many bytes of files.
+    pub(super) fn visit_with(&mut self, index: usize, input: Input, mut allowance: u64, now: Instant) {
+        let Some(slot) = self.hosts.slots.get_mut(index) else {
+            return self.transfers.rate.give_back(allowance);
+        };
         let (id, stage) = (slot.id, slot.session.stage());
         let host = (!slot.session.is_proxy()).then_some(id);
         let child = slot.child;
@@ -42,11 +50,13 @@ impl Engine {
                     command: child.and_then(|id| self.children.report(id)),
                     execs: &mut self.execs,
                     input_budget: limits::INPUT_PER_VISIT,
+                    allowance: &mut allowance,
                     scratch: &mut self.scratch,
                     out: &mut out,
                 },
             );
         }
+        self.transfers.rate.give_back(allowance);
         self.meter.stepped(host, stage, &self.clock);
         // The view is updated before the effects are applied. An effect may be answered at once,
         // and the answer is delivered only if the view says that the session waits for it.
@@ -290,6 +300,7 @@ impl Engine {
         }
         self.schedule.admission.queue(index, &view);
         self.schedule.held.update(index, view.held, self.execs.share());
+        self.transfers.rate.update(index, view.lack);
         // While the fleet drains, every connection that is no longer needed is closed, followed by
         // the proxies in front of it.
         if is_host && self.schedule.drain != Drain::Not {

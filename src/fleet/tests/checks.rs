@@ -18,7 +18,8 @@ impl World {
     pub(super) fn check_books(&mut self) {
         let (fleet, engine) = (&self.fleet, &self.fleet.engine);
         let (mut places, mut connections) = (0, 0);
-        let other_timers = [engine.schedule.rate_timer, engine.schedule.trial_timer];
+        let Schedule { rate_timer, trial_timer, .. } = engine.schedule;
+        let other_timers = [rate_timer, trial_timer, engine.transfers.rate.timer];
         let mut timers = other_timers.iter().flatten().count();
         let mut states = [0; HostState::ALL.len()];
         for (index, slot) in &engine.hosts.slots {

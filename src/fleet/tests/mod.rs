@@ -6,5 +6,6 @@ mod finale;
 mod links;
 mod log_level;
 mod simulation;
+mod throttled;
 mod told;
 mod world;

@@ -69,6 +69,8 @@ pub(in crate::session) struct ExecCx<'a> {
     pub out: &'a mut Vec<Effect>,
     /// How many bytes of input may still be sent in this visit.
     pub input_budget: &'a mut usize,
+    /// How many bytes of files the transfers may still request in this visit.
+    pub allowance: &'a mut u64,
     pub scratch: &'a mut Vec<u8>,
     /// Whether another command has a channel on this connection.
     pub has_others: bool,
@@ -82,9 +84,9 @@ impl<'a> ExecCx<'a> {
         peer: Peer<'a>,
         channels: &'a mut Channels,
     ) -> (&'a mut Execs, Self) {
-        let Cx { now, link, execs, out, input_budget, scratch, .. } = cx;
-        let link = &mut **link;
-        (execs, Self { peer, now: *now, link, out, input_budget, scratch, has_others: false, channels })
+        let Cx { now, link, execs, out, input_budget, allowance, scratch, .. } = cx;
+        let (now, link, has_others) = (*now, &mut **link, false);
+        (execs, Self { peer, now, link, out, input_budget, allowance, scratch, has_others, channels })
     }
 }
 
@@ -317,7 +319,7 @@ impl Exec {
     /// Takes the transfer further. Closes the channel once the transfer has ended.
     fn step_transfer(&mut self, channel: ChannelId, cx: &mut ExecCx<'_>) -> Stepped {
         let Some(transfer) = &mut self.transfer else { return Ok(Progress::Pending) };
-        transfer.go_on();
+        transfer.go_on_with(cx.allowance, cx.now);
         let inbox = cx.link.inbox(channel);
         if transfer.is_unanswered() && (inbox.closed || inbox.eof && inbox.exit.is_some()) {
             let exit = inbox.exit.clone();
@@ -368,6 +370,16 @@ impl Exec {
     /// ended.
     pub(crate) fn progress(&self) -> Option<Transferred> {
         self.transfer.as_ref().map(|transfer| transfer.progress())
+    }
+
+    /// How many bytes of a file the command waits to request; 0 if it does not wait for that.
+    pub(crate) fn lack(&self) -> u32 {
+        self.transfer.as_ref().map_or(0, |transfer| transfer.lack())
+    }
+
+    /// The latest time up to `now` at which it waited for that.
+    pub(crate) fn throttled_until(&self, now: Instant) -> Option<Instant> {
+        self.transfer.as_ref()?.throttled_until(now)
     }
 
     /// Takes the report of that progress.

@@ -530,6 +530,7 @@ impl Bench {
                 command: None,
                 execs,
                 input_budget,
+                allowance: &mut { u64::MAX },
                 scratch: &mut Vec::new(),
                 out,
             },
@@ -552,6 +553,7 @@ impl Bench {
             command,
             execs,
             input_budget,
+            allowance: &mut { u64::MAX },
             scratch: &mut Vec::new(),
             out: &mut out,
         };

@@ -29,6 +29,7 @@ pub(crate) mod random;
 mod rekeys;
 mod retry;
 pub(crate) mod script;
+mod sftp;
 mod simulation;
 mod spare;
 mod stdin;

@@ -112,6 +112,7 @@ impl Random {
             exec: self.answer(true),
             output,
             on_signal: if self.chance(50) { vec![(self.rounds(), Packet::Close)] } else { Vec::new() },
+            sftp: None,
             takes,
             eof_after: Some(self.below(3) as u32),
             close_after: (!self.chance(5)).then(|| self.below(3) as u32),

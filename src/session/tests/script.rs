@@ -99,6 +99,8 @@ pub(crate) struct Channel {
     pub output: Vec<(u32, Packet)>,
     /// What the command sends after a signal, each with the number of rounds since the signal.
     pub on_signal: Vec<(u32, Packet)>,
+    /// If this is set, the program is an SFTP server, whose file has this size.
+    pub sftp: Option<u64>,
     /// How much each write accepts. Later writes accept everything.
     pub takes: Vec<Take>,
     /// How many rounds pass until EOF and CLOSE can be sent. They can be sent at once if this is 0.
@@ -200,6 +202,7 @@ impl Default for Channel {
             exec: Answer::ok(1),
             output,
             on_signal: Vec::new(),
+            sftp: None,
             takes: Vec::new(),
             eof_after: Some(0),
             close_after: Some(0),

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::script::{Channel, Cred, Packet, Peer, Take};
+use super::sftp::Server;
 use crate::error::AuthMethod;
 use crate::link::{AuthReply, ChannelId, Inbox, Interaction, KeyExchanges, LinkError, Pumped};
 use crate::output::Outcome;
@@ -72,6 +73,7 @@ pub(super) struct ChannelState {
     /// How many requests were answered.
     pub requests: usize,
     pub received: Vec<u8>,
+    server: Option<Server>,
     writes: usize,
     window_closed: bool,
 }
@@ -136,6 +138,7 @@ impl Wire {
         let script = scripts[self.channels_opened.min(scripts.len() - 1)].clone();
         self.channels_opened += 1;
         let state = ChannelState {
+            server: script.sftp.map(Server::new),
             script,
             inbox: Inbox::default(),
             sent: [Vec::new(), Vec::new()],
@@ -263,8 +266,15 @@ impl Wire {
             }
             Take::AtMost(most) => input.len().min(most),
         };
-        channel.received.extend(&input[..taken]);
-        self.send(Vec::new());
+        let answer = match &mut channel.server {
+            Some(server) => server.serve(&input[..taken]),
+            None => {
+                channel.received.extend(&input[..taken]);
+                Vec::new()
+            }
+        };
+        let news = (!answer.is_empty()).then_some((1, Arrival::Packet(id, Packet::Stdout(answer))));
+        self.send(news.into_iter().collect());
         Ok(taken)
     }
 

@@ -9,7 +9,7 @@ use crate::limits;
 use crate::output::{FileKind, FileResult};
 use crate::sftp::{Attrs, OpenFlags, Reply, Request, StatusCode};
 use crate::transfer::replies::{read_length, refused};
-use crate::transfer::requests::{Step, Tag};
+use crate::transfer::requests::{Requests, Step, Tag};
 use crate::transfer::task::TaskCx;
 
 /// Reads a file up to its end. Its size says only how much to ask for at once, because it is wrong
@@ -87,14 +87,20 @@ impl Read {
         }
     }
 
-    /// What to ask for next.
-    fn next_read(&mut self, step: u32) -> Option<(u64, u32)> {
-        if let Some(rest) = self.rests.pop() {
-            return Some(rest);
+    /// What to ask for next, as far as there is room.
+    fn next_read(&mut self, requests: &mut Requests) -> Option<(u64, u32)> {
+        if let Some((_, len)) = self.rests.last() {
+            return if requests.may_read(*len) { self.rests.pop() } else { None };
         }
         // The read at the size finds the end. If there is more, it shows step by step.
-        let is_known = self.size.is_some_and(|size| self.next <= size);
-        if self.end.is_some() || !is_known && self.in_flight > 0 {
+        let size = self.size.unwrap_or(0);
+        let is_known = self.next <= size;
+        let step = match size.saturating_sub(self.next) {
+            0 if is_known && size > 0 => requests.max_read.min(limits::READ_MIN),
+            0 => requests.max_read,
+            left => u32::try_from(left).unwrap_or(u32::MAX).min(requests.max_read),
+        };
+        if self.end.is_some() || !is_known && self.in_flight > 0 || !requests.may_read(step) {
             return None;
         }
         let offset = self.next;
@@ -172,10 +178,7 @@ impl Operation for Read {
 
     fn advance(&mut self, cx: &mut TaskCx<'_>) -> Result<(), TransferProblem> {
         let Some(handle) = self.handle.take_if(|_| self.size.is_some()) else { return Ok(()) };
-        let step = cx.requests.max_read;
-        while cx.requests.has_room()
-            && let Some((offset, len)) = self.next_read(step)
-        {
+        while let Some((offset, len)) = self.next_read(cx.requests) {
             let tag = Tag { slot: 0, step: Step::Read { offset, len } };
             cx.requests.send(tag, &Request::Read { handle: &handle, offset, len });
             self.in_flight += 1;

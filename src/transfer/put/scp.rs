@@ -27,6 +27,8 @@ pub(in crate::transfer) struct ScpTask {
     state: ScpState,
     next: u64,
     awaits_chunk: bool,
+    /// A chunk that waits to be sent.
+    chunk: Option<Arc<[u8]>>,
     /// The start of an answer.
     answer: Vec<u8>,
 }
@@ -92,6 +94,7 @@ impl ScpTask {
             state: ScpState::New,
             next: 0,
             awaits_chunk: false,
+            chunk: None,
             answer: Vec::new(),
         }
     }
@@ -138,10 +141,11 @@ impl ScpTask {
     fn send_data(&mut self, cx: &mut TaskCx<'_>) {
         let (Some(reader), Some(entry)) = (&self.reader, &self.entry) else { return };
         while self.next < entry.size() {
-            if self.awaits_chunk || !cx.requests.has_room() {
+            let left = usize::try_from(entry.size() - self.next).unwrap_or(usize::MAX);
+            if self.awaits_chunk || cx.requests.room_for(left.min(limits::CHUNK)) == 0 {
                 return;
             }
-            match reader.chunk(0, self.next, cx.jobs) {
+            match self.chunk.take().or_else(|| reader.chunk(0, self.next, cx.jobs)) {
                 Some(chunk) => {
                     self.next += chunk.len() as u64;
                     cx.requests.send_chunk(chunk);
@@ -217,9 +221,7 @@ impl Task for ScpTask {
             }
             FileAnswer::Chunk { offset, bytes, .. } if self.awaits_chunk && offset == self.next => {
                 self.awaits_chunk = false;
-                let chunk = bytes?;
-                self.next += chunk.len() as u64;
-                cx.requests.send_chunk(chunk);
+                self.chunk = Some(bytes?);
             }
             FileAnswer::Checked { result, .. } if self.state == ScpState::Checking => {
                 result?;

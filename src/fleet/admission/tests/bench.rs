@@ -17,25 +17,25 @@ use crate::session::tests::script::{Channel, Cred, Packet, Peer, Script, host_ke
 use crate::stage::Stage;
 use crate::{Budget, Command, Event, Fleet, HostError, Outcome, Run};
 
-pub(super) const MILLI: Duration = Duration::from_millis(1);
+pub(in crate::fleet) const MILLI: Duration = Duration::from_millis(1);
 
 /// More turns than any scenario takes.
 const TURNS: usize = 50_000;
 
 /// A host that accepts every login, and whose commands take this many rounds.
-pub(super) fn peer(rounds: u32) -> Peer {
+pub(in crate::fleet) fn peer(rounds: u32) -> Peer {
     let mut channel = Channel::default();
     channel.output.iter_mut().for_each(|(at, _)| *at += rounds);
     running(channel)
 }
 
 /// A host whose commands run until they are cancelled.
-pub(super) fn endless() -> Peer {
+pub(in crate::fleet) fn endless() -> Peer {
     running(Channel::sending(vec![]))
 }
 
 /// A host that accepts every login, and whose commands get this channel.
-pub(super) fn running(channel: Channel) -> Peer {
+pub(in crate::fleet) fn running(channel: Channel) -> Peer {
     let channel = Channel { on_signal: vec![(1, Packet::Close)], ..channel };
     let replies = [Cred::Password, Cred::Interactive].map(|credential| (credential, Ok(AuthReply::Accepted)));
     Peer { replies: replies.into(), channels: vec![channel], ..Peer::default() }
@@ -53,7 +53,7 @@ impl Links for Scripts {
     }
 }
 
-pub(super) struct Bench {
+pub(in crate::fleet) struct Bench {
     pub fleet: Fleet,
     pub clock: Clock,
     pub now: Instant,
@@ -68,12 +68,12 @@ pub(super) struct Bench {
     commands: usize,
 }
 
-pub(super) fn host(number: usize) -> String {
+pub(in crate::fleet) fn host(number: usize) -> String {
     format!("10.0.{}.{}", number / 250, number % 250 + 1)
 }
 
 /// The settings of a fleet with this many hosts.
-pub(super) fn builder(hosts: usize) -> FleetBuilder {
+pub(in crate::fleet) fn builder(hosts: usize) -> FleetBuilder {
     let trusted = HostKey::from_blob(host_key(0)).unwrap().fingerprint();
     FleetBuilder::new((0..hosts).map(|number| entry(host(number))).collect())
         .user("deploy")
@@ -86,11 +86,14 @@ pub(super) fn builder(hosts: usize) -> FleetBuilder {
 
 impl Bench {
     /// Gives the link of each slot the script for its index.
-    pub(super) fn new(builder: FleetBuilder, script: impl Fn(usize) -> Script + Send + 'static) -> Self {
+    pub(in crate::fleet) fn new(
+        builder: FleetBuilder,
+        script: impl Fn(usize) -> Script + Send + 'static,
+    ) -> Self {
         Self::with(Clock::invented(clock::now()), builder, script)
     }
 
-    pub(super) fn with(
+    pub(in crate::fleet) fn with(
         clock: Clock,
         builder: FleetBuilder,
         script: impl Fn(usize) -> Script + Send + 'static,
@@ -115,32 +118,36 @@ impl Bench {
     }
 
     /// Makes all hosts behave the same.
-    pub(super) fn alike(builder: FleetBuilder, peer: Peer) -> Self {
+    pub(in crate::fleet) fn alike(builder: FleetBuilder, peer: Peer) -> Self {
         Self::new(builder, move |_| Script::peer(peer.clone()))
     }
 
     /// Starts a new command on the hosts with these numbers.
-    pub(super) fn start(&mut self, hosts: impl IntoIterator<Item = usize>) -> Vec<CommandId> {
+    pub(in crate::fleet) fn start(&mut self, hosts: impl IntoIterator<Item = usize>) -> Vec<CommandId> {
         self.commands += 1;
         let all = self.fleet.hosts();
         let hosts: Vec<HostId> = hosts.into_iter().map(|number| all[number]).collect();
         let command = Command::new(format!("command {}", self.commands)).stdin(Input::Open);
-        let run = Run::new(command).hosts(hosts);
+        self.begin(Run::new(command).hosts(hosts))
+    }
+
+    /// Starts any run.
+    pub(in crate::fleet) fn begin(&mut self, run: impl Into<Run>) -> Vec<CommandId> {
         let started = self.fleet.start(run).unwrap().commands;
         self.check();
         started
     }
 
-    pub(super) fn state(&self, number: usize) -> HostState {
+    pub(in crate::fleet) fn state(&self, number: usize) -> HostState {
         self.fleet.host(self.fleet.hosts()[number]).unwrap().state()
     }
 
-    pub(super) fn running(&self) -> usize {
+    pub(in crate::fleet) fn running(&self) -> usize {
         self.fleet.metrics().running
     }
 
     /// How many of these commands were sent to their hosts and have not ended.
-    pub(super) fn at_work(&self, commands: &[CommandId]) -> usize {
+    pub(in crate::fleet) fn at_work(&self, commands: &[CommandId]) -> usize {
         let is_at_work = |id: &&CommandId| {
             self.fleet
                 .command(**id)
@@ -150,17 +157,17 @@ impl Bench {
     }
 
     /// How many of these commands have not ended.
-    pub(super) fn unfinished(&self, commands: &[CommandId]) -> usize {
+    pub(in crate::fleet) fn unfinished(&self, commands: &[CommandId]) -> usize {
         let has_ended = |id: &CommandId| self.fleet.command(*id).is_none_or(|command| command.is_finished());
         commands.iter().filter(|id| !has_ended(id)).count()
     }
 
-    pub(super) fn link(&mut self, index: usize) -> &mut FakeLink {
+    pub(in crate::fleet) fn link(&mut self, index: usize) -> &mut FakeLink {
         self.fleet.engine.hosts.slots[index].link.as_any().downcast_mut().unwrap()
     }
 
     /// Takes one turn at the current time.
-    pub(super) fn turn(&mut self) {
+    pub(in crate::fleet) fn turn(&mut self) {
         let indices: Vec<usize> = self.fleet.engine.hosts.slots.iter().map(|(index, _)| index).collect();
         for index in indices {
             let link = self.link(index);
@@ -187,27 +194,29 @@ impl Bench {
     }
 
     /// Advances time by a millisecond, delivers what is in flight, and takes a turn.
-    pub(super) fn round(&mut self) {
+    pub(in crate::fleet) fn round(&mut self) {
         self.now += MILLI;
         let indices: Vec<usize> = self.fleet.engine.hosts.slots.iter().map(|(index, _)| index).collect();
         indices.into_iter().for_each(|index| self.link(index).tick());
         self.turn();
     }
 
-    pub(super) fn rounds(&mut self, rounds: usize) {
+    pub(in crate::fleet) fn rounds(&mut self, rounds: usize) {
         (0..rounds).for_each(|_| self.round());
     }
 
     /// Advances time until `done`. If nothing is in flight, time advances to the next deadline.
     #[track_caller]
-    pub(super) fn run_until(&mut self, mut done: impl FnMut(&mut Self) -> bool) {
+    pub(in crate::fleet) fn run_until(&mut self, mut done: impl FnMut(&mut Self) -> bool) {
         for _ in 0..TURNS {
             if done(self) {
                 return;
             }
             let indices: Vec<usize> = self.fleet.engine.hosts.slots.iter().map(|(index, _)| index).collect();
             let is_quiet = indices.into_iter().all(|index| !self.link(index).expects_news());
-            if is_quiet && !self.fleet.engine.event_loop.alarmed {
+            // The threads for files take no invented time.
+            let has_answers = self.fleet.engine.transfers.await_answers();
+            if is_quiet && !has_answers && !self.fleet.engine.event_loop.alarmed {
                 let at = self.fleet.next_deadline().expect("the fleet has nothing to wait for");
                 self.now = self.now.max(at);
                 self.turn();
@@ -219,12 +228,12 @@ impl Bench {
     }
 
     #[track_caller]
-    pub(super) fn finish(&mut self, commands: &[CommandId]) {
+    pub(in crate::fleet) fn finish(&mut self, commands: &[CommandId]) {
         self.run_until(|bench| bench.unfinished(commands) == 0);
     }
 
     /// Compares the incremental counts with a full scan.
-    pub(super) fn check(&self) {
+    pub(in crate::fleet) fn check(&self) {
         let Self { fleet, .. } = self;
         let (metrics, engine) = (fleet.metrics(), &fleet.engine);
         let (mut sums, mut running, mut names, mut timers) = (Sums::default(), 0, 0, 0);
@@ -237,6 +246,7 @@ impl Bench {
         }
         timers += usize::from(engine.schedule.rate_timer.is_some());
         timers += usize::from(engine.schedule.trial_timer.is_some());
+        timers += usize::from(engine.transfers.rate.timer.is_some());
         assert_eq!(engine.hosts.sums, sums);
         assert_eq!((metrics.timers, metrics.running, engine.hosts.names), (timers, running, names));
         for (state, hosts) in metrics.by_state() {

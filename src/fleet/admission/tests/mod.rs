@@ -1,6 +1,6 @@
 //! Admission, rate limit and metrics, on fleets with scripted links and simulated time.
 
-mod bench;
+pub(in crate::fleet) mod bench;
 mod figures;
 mod pace;
 mod random;

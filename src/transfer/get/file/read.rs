@@ -6,35 +6,37 @@ use crate::limits;
 use crate::sftp::{Attrs, FileKind, Request};
 use crate::transfer::local::NewFile;
 use crate::transfer::replies::read_length;
-use crate::transfer::requests::Step;
+use crate::transfer::requests::{Requests, Step};
 use crate::transfer::task::TaskCx;
 
 impl FileGet {
     pub(super) fn ask(&mut self, cx: &mut TaskCx<'_>) {
         let Some(handle) = self.handle.take() else { return };
-        while cx.requests.has_room()
-            && let Some((offset, len)) = self.next_read()
-        {
+        while let Some((offset, len)) = self.next_read(cx.requests) {
             self.asked.insert(offset);
             self.send(Step::Read { offset, len }, &Request::Read { handle: &handle, offset, len }, cx);
         }
         self.handle = Some(handle);
     }
 
-    /// What to ask for next.
-    fn next_read(&mut self) -> Option<(u64, u32)> {
-        if let Some(rest) = self.rests.pop() {
-            return Some(rest);
+    /// What to ask for next, as far as there is room.
+    fn next_read(&mut self, requests: &mut Requests) -> Option<(u64, u32)> {
+        if let Some((_, len)) = self.rests.last() {
+            return if requests.may_read(*len) { self.rests.pop() } else { None };
         }
         if !self.is_sized {
             // How far the file goes shows only when it was read so far.
-            return self.asked.is_empty().then_some((self.next, self.step));
+            let may_ask = self.asked.is_empty() && requests.may_read(self.step);
+            return may_ask.then_some((self.next, self.step));
         }
         let left = self.opened.size.saturating_sub(self.next);
         if left == 0 || self.next.saturating_sub(self.first_gap()) >= limits::RESUME_GAP {
             return None;
         }
         let (offset, len) = (self.next, u64::from(self.step).min(left) as u32);
+        if !requests.may_read(len) {
+            return None;
+        }
         self.next += u64::from(len);
         Some((offset, len))
     }

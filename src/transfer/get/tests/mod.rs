@@ -1,5 +1,6 @@
 //! Gets from a host that exists in memory, to real files.
 
+mod allowance;
 mod files;
 mod host;
 mod random;
@@ -13,6 +14,7 @@ use tempfile::TempDir;
 
 use self::host::{Host, Node};
 use super::Get;
+use crate::clock;
 use crate::error::TransferProblem;
 use crate::ids::CommandId;
 use crate::output::Transferred;
@@ -39,6 +41,8 @@ impl Random {
 /// One get, with its host and its directory.
 struct Rig {
     transfer: Transfer,
+    /// How many bytes of files the get may still request.
+    allowance: u64,
     host: Host,
     /// What the host has sent and what has not arrived.
     replies: Vec<Vec<u8>>,
@@ -119,6 +123,7 @@ impl Rig {
     fn new(plan: &Plan, name: &str, host: Host) -> Self {
         Self {
             transfer: Transfer::new(CommandId::new(1, 0), plan, name),
+            allowance: u64::MAX,
             host,
             replies: Vec::new(),
             jobs: Vec::new(),
@@ -133,8 +138,9 @@ impl Rig {
         self
     }
 
-    /// Passes on what the get sends. Returns whether there was anything.
+    /// Lets the get work, and passes on what it sends. Returns whether there was anything.
     fn exchange(&mut self) -> bool {
+        self.transfer.go_on_with(&mut self.allowance, clock::now());
         let mut buffer = Vec::new();
         let mut stream = Vec::new();
         while self.transfer.has_unsent() {
@@ -174,7 +180,6 @@ impl Rig {
                 self.transfer.answer(answer);
             }
         }
-        self.transfer.go_on();
         self.exchange();
         true
     }

@@ -9,6 +9,7 @@ mod settings;
 use std::collections::{BTreeMap, HashMap};
 
 use super::FileRequest;
+use crate::clock;
 use crate::error::TransferProblem;
 use crate::ids::CommandId;
 use crate::output::{FileResult, Outcome};
@@ -236,7 +237,7 @@ fn run(request: FileRequest, host: &mut Host) -> Result<FileResult, TransferProb
     let mut transfer = Transfer::new(CommandId::new(1, 0), &plan, "web1");
     let mut sent = Vec::new();
     loop {
-        transfer.go_on();
+        transfer.go_on_with(&mut { u64::MAX }, clock::now());
         if let Some(end) = transfer.end() {
             return end.map(|done| match transfer.outcome(done) {
                 Outcome::File(result) => *result,

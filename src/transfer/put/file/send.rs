@@ -10,14 +10,14 @@ use crate::sftp::{Attrs, Reply, Request};
 use crate::transfer::local::{FileJob, Reader};
 use crate::transfer::put::options::Settings;
 use crate::transfer::replies::refused;
-use crate::transfer::requests::Step;
+use crate::transfer::requests::{Requests, Step};
 use crate::transfer::task::TaskCx;
 
 impl FilePut {
     /// Sends what there is room for.
     pub(in crate::transfer::put) fn advance(&mut self, reader: &Reader, cx: &mut TaskCx<'_>) {
         while self.state == FileState::Writing && !self.awaits_chunk && self.next < self.size {
-            if !cx.requests.has_room_for_data(self.slot) {
+            if self.room(cx.requests) == 0 {
                 return;
             }
             match self.chunk.take().or_else(|| Some((reader.chunk(self.index, self.next, cx.jobs)?, 0))) {
@@ -38,21 +38,34 @@ impl FilePut {
     /// for waits.
     fn write(&mut self, chunk: Arc<[u8]>, mut start: usize, cx: &mut TaskCx<'_>) {
         while start < chunk.len() {
-            if !cx.requests.has_room_for_data(self.slot) {
+            let room = self.room(cx.requests);
+            if room == 0 {
                 self.chunk = Some((chunk, start));
                 return;
             }
             if cx.requests.missing(self.slot) == 0 {
-                let left = usize::try_from(self.size - self.next).unwrap_or(usize::MAX);
                 // At most as much as the server accepts, which is a 32-bit number.
-                let len = left.min(self.longest_write(cx.requests.max_write as usize));
-                cx.requests.begin_write(self.slot, &self.handle, self.next, len as u32);
+                cx.requests.begin_write(self.slot, &self.handle, self.next, room as u32);
                 self.awaited += 1;
             }
             let end = chunk.len().min(start + cx.requests.missing(self.slot));
             cx.requests.data(chunk.clone(), start..end);
             self.next += (end - start) as u64;
             start = end;
+        }
+    }
+
+    /// How many bytes of data the write that has begun may send now, or another one if none has.
+    fn room(&self, requests: &mut Requests) -> usize {
+        if !requests.has_room_for_data(self.slot) {
+            return 0;
+        }
+        match requests.missing(self.slot) {
+            0 => {
+                let left = usize::try_from(self.size - self.next).unwrap_or(usize::MAX);
+                requests.room_for(left.min(self.longest_write(requests.max_write as usize)))
+            }
+            missing => missing,
         }
     }
 

@@ -1,6 +1,7 @@
 //! Puts to a host in memory. The local file is a few chunks of bytes, and its jobs are done at
 //! once.
 
+mod allowance;
 mod directed;
 mod host;
 mod pruning;

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use super::host::Host;
 use super::{OLD, TARGET, contents};
+use crate::clock;
 use crate::error::TransferProblem;
 use crate::ids::CommandId;
 use crate::output::{Outcome, Transferred};
@@ -21,6 +22,8 @@ pub(super) type Run = Box<dyn FnMut(&str) -> Option<String>>;
 pub(super) struct World {
     pub host: Host,
     pub transfer: Transfer,
+    /// How many bytes of files the transfer may still request.
+    pub allowance: u64,
     /// What the transfer has sent, and the host has not read.
     stream: Vec<u8>,
     /// What the host has answered, and the transfer has not read.
@@ -52,15 +55,11 @@ impl World {
     }
 
     pub(super) fn of(put: &Put, is_privileged: bool) -> Self {
-        let planned = put.plan(&mut Shared::default(), &mut |path| Ok(path.to_vec()), is_privileged);
-        let plan = match planned {
-            Ok(plan) => Plan::Put(plan.into()),
-            Err(PlanProblem::Config(problem)) => panic!("{problem}"),
-            Err(PlanProblem::Template(problem)) => panic!("{problem}"),
-        };
+        let plan = plan(put, is_privileged);
         Self {
             host: Host::new(),
             transfer: Transfer::new(CommandId::new(0, 0), &plan, "host"),
+            allowance: u64::MAX,
             stream: Vec::new(),
             replies: VecDeque::new(),
             answers: VecDeque::new(),
@@ -75,14 +74,14 @@ impl World {
 
     /// Lets the transfer work, the host read, and the jobs and commands be done.
     pub(super) fn work(&mut self) {
-        self.transfer.go_on();
+        self.transfer.go_on_with(&mut self.allowance, clock::now());
         let mut buffer = Vec::new();
         while self.transfer.has_unsent() {
             let bytes = self.transfer.next_bytes(&mut buffer, 10_000);
             self.stream.extend_from_slice(bytes);
             let sent = bytes.len();
             self.transfer.sent(sent);
-            self.transfer.go_on();
+            self.transfer.go_on_with(&mut self.allowance, clock::now());
         }
         let stream = std::mem::take(&mut self.stream);
         let mut rest = &stream[..];
@@ -142,5 +141,13 @@ impl World {
             Some(bytes) => assert!(bytes == OLD || bytes == contents(), "{} bytes", bytes.len()),
             None => assert!(self.may_lack_target, "there is no target"),
         }
+    }
+}
+
+pub(super) fn plan(put: &Put, is_privileged: bool) -> Plan {
+    match put.plan(&mut Shared::default(), &mut |path| Ok(path.to_vec()), is_privileged) {
+        Ok(plan) => Plan::Put(plan.into()),
+        Err(PlanProblem::Config(problem)) => panic!("{problem}"),
+        Err(PlanProblem::Template(problem)) => panic!("{problem}"),
     }
 }

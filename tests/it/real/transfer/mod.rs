@@ -6,6 +6,7 @@ mod get;
 mod interrupted;
 mod kills;
 mod put;
+mod rate;
 mod servers;
 mod side_by_side;
 mod without_sftp;
