@@ -38,6 +38,10 @@ pub const TEMPORARY_NAMES: u32 = 8;
 /// interrupted.
 pub const TEMPORARY_AGE: u32 = 60 * 60;
 
+/// Pairs of names that a put tries to find out in which order the server reads the paths of a link.
+/// One is taken only if an earlier put was interrupted in the milliseconds in which it is there.
+pub const LINK_PROBES: u32 = 3;
+
 /// Bytes of the paths on a host that a put with `delete` deletes. They are kept until all
 /// directories are listed, so that nothing is deleted before it is known that it can be. Enough for
 /// a hundred thousand files.

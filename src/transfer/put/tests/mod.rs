@@ -3,6 +3,7 @@
 
 mod directed;
 mod host;
+mod links;
 mod pruning;
 mod random;
 mod world;
