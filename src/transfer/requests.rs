@@ -72,8 +72,8 @@ pub(crate) struct Requests {
     /// The largest read and write that the server accepts, in bytes.
     pub max_read: u32,
     pub max_write: u32,
-    /// The largest number of files that the server keeps open at once.
-    pub max_files: usize,
+    /// The largest number of files and directories that the server keeps open at once.
+    pub max_handles: usize,
 }
 
 /// A part of what waits to be sent.
@@ -118,7 +118,7 @@ impl Default for Requests {
             extensions: Extensions::default(),
             max_read: limits::SFTP_READ as u32,
             max_write: limits::CHUNK as u32,
-            max_files: limits::FILES_AT_ONCE,
+            max_handles: usize::MAX,
         }
     }
 }
@@ -141,7 +141,7 @@ impl Requests {
         self.max_read = bounded(server.read, limits::SFTP_READ, limits::SFTP_READ);
         self.max_write = bounded(server.write, limits::SFTP_WRITE, limits::CHUNK);
         if let Ok(handles @ 1..) = usize::try_from(server.handles) {
-            self.max_files = handles.min(limits::FILES_AT_ONCE);
+            self.max_handles = handles;
         }
     }
 
@@ -164,6 +164,11 @@ impl Requests {
     /// How many bytes are missing in the write of this file that has begun. 0 if there is none.
     pub(crate) fn missing(&self, slot: u32) -> usize {
         self.open_write.as_ref().filter(|write| write.slot == slot).map_or(0, |write| write.missing)
+    }
+
+    /// How many files and directories are being closed.
+    pub(crate) fn closing(&self) -> usize {
+        self.in_flight.iter().filter(|(_, tag)| tag.step == Step::Close).count()
     }
 
     /// Queues a request.

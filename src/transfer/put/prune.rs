@@ -120,7 +120,7 @@ impl Prune {
     }
 
     fn list(&mut self, cx: &mut TaskCx<'_>) {
-        for slot in 0..self.lanes.len() {
+        for slot in 0..self.lanes.len().min(cx.requests.max_handles) {
             if self.lanes[slot].is_some() || !cx.requests.has_room() {
                 continue;
             }

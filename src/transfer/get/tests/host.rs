@@ -24,6 +24,8 @@ pub(super) struct Host {
     /// The longest data in a reply.
     pub(super) max_read: usize,
     pub(super) names_per_reply: usize,
+    /// How many handles may be open.
+    pub(super) max_handles: usize,
     /// Whether names come with their attributes.
     pub(super) lists_attrs: bool,
     open: HashMap<Vec<u8>, (String, usize)>,
@@ -47,6 +49,7 @@ impl Host {
             modified: 1_000_000_000,
             max_read: usize::MAX,
             names_per_reply: 3,
+            max_handles: 100,
             lists_attrs: true,
             open: HashMap::new(),
             next_handle: 0,
@@ -154,7 +157,7 @@ impl Host {
                 peer::encode(&Reply::Version { version: 3, extensions })
             }
             Request::Limits => {
-                let limits: [u64; 4] = [262_144, 261_120, 261_120, 100];
+                let limits: [u64; 4] = [262_144, 261_120, 261_120, self.max_handles as u64];
                 let bytes = limits.map(u64::to_be_bytes).concat();
                 peer::encode(&Reply::Extended { id, bytes: &bytes })
             }
@@ -177,6 +180,9 @@ impl Host {
                 let Some((path, _)) = self.follow(&path_of(path)) else {
                     return status(StatusCode::NoSuchFile);
                 };
+                if self.open.len() == self.max_handles {
+                    return status(StatusCode::Failure);
+                }
                 self.next_handle += 1;
                 let handle = self.next_handle.to_be_bytes().to_vec();
                 self.open.insert(handle.clone(), (path, 0));

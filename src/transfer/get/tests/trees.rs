@@ -121,6 +121,34 @@ fn several_files_are_on_their_way_at_a_time() {
     assert_eq!(rig.host.most_open, limits::FILES_AT_ONCE + 1);
 }
 
+#[test]
+fn no_more_handles_are_open_than_the_server_allows() {
+    for max in 1..=4 {
+        for seed in 0..30 {
+            let mut run = Run::new();
+            let mut host = Host::new().with(|host| host.max_handles = max);
+            for directory in ["", "/a", "/a/b", "/a/b/c", "/a/d", "/e"] {
+                for number in 0..7 {
+                    let path = format!("/srv{directory}/{number}");
+                    host = host.file(&path, contents(number * 20_000));
+                }
+            }
+            // Two directories of which only the server's answer says that they are some.
+            let host = host.node("/srv/l", Node::Link("/srv/e"), 0o777);
+            let host = host.node("/srv/k", Node::Link("/srv/a/d"), 0o777);
+            let host = host.with(|host| host.lists_attrs = seed % 2 == 0);
+            let get = |get: Get| get.recurse(true).links(Links::Follow);
+            let mut rig = run.get("/srv", "copy", host, get).in_random_order(seed);
+            let end = rig.run();
+            let done = end.unwrap_or_else(|problem| panic!("{max} handles, seed {seed}: {problem}"));
+            assert_eq!((done.files, done.directories), (8 * 7, 8), "{max} handles, seed {seed}");
+            assert!(run.read("copy/l/6") == contents(6 * 20_000));
+            assert_eq!(rig.host.open(), 0);
+            assert_eq!(rig.host.most_open, max);
+        }
+    }
+}
+
 /// A host that lists these names in its directory, as files or as directories.
 fn naming(names: Vec<Vec<u8>>, mode: u32) -> Host {
     let mut listed = false;

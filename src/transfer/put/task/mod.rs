@@ -155,7 +155,7 @@ impl PutTask {
                 }
                 EntryKind::Symlink { .. } if is_dry => cx.report.done.links += 1,
                 EntryKind::File { .. } => {
-                    let places = &self.files[..cx.requests.max_files.min(limits::FILES_AT_ONCE)];
+                    let places = &self.files[..cx.requests.max_handles.min(limits::FILES_AT_ONCE)];
                     let Some(slot) = places.iter().position(Option::is_none) else { return };
                     let mut file = FilePut::new(slot as u32, &self.plan, (self.next, entry), path);
                     file.start(cx);
