@@ -32,7 +32,9 @@ mod tests;
 pub(crate) use attrs::{Attrs, FileKind, Times};
 pub(crate) use decoder::Decoder;
 pub(crate) use error::ProtocolError;
-pub(crate) use names::{Name, Names};
+#[cfg(any(test, fuzzing))]
+pub(crate) use names::Name;
+pub(crate) use names::Names;
 pub(crate) use reply::{Extensions, Limits, Reply};
 pub(crate) use request::{OpenFlags, Request};
 pub(crate) use status::StatusCode;
