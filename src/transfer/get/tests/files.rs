@@ -109,9 +109,26 @@ fn a_file_that_shrinks_is_an_error_and_leaves_nothing() {
         host.sizes.insert("/file".to_owned(), 150);
     });
     let text = failed(run.get("/file", "copy", host, |get| get).run());
-    let expected = "/file changed while it was read: 150 bytes were expected, and 100 found; fetch it again";
+    let expected = "/file changed while it was read: it has 100 instead of 150 bytes; fetch it again";
     assert_eq!(text, expected);
     assert_eq!(run.tree(), [""; 0]);
+}
+
+#[test]
+fn the_length_of_a_file_that_shrinks_is_exact_whatever_comes_first() {
+    for (size, length) in [(100_000, 40_000), (3 * CHUNK, CHUNK), (3 * CHUNK, 0), (200 * CHUNK, 70_001)] {
+        for seed in 0..10 {
+            let mut run = Run::new();
+            let host = Host::new().file("/file", contents(length)).with(|host| {
+                host.sizes.insert("/file".to_owned(), size as u64);
+            });
+            let mut rig = run.get("/file", "copy", host, |get| get).in_random_order(seed);
+            let text = failed(rig.run());
+            let expected = format!("it has {length} instead of {size} bytes;");
+            assert!(text.contains(&expected), "{text}");
+            assert_eq!(run.tree(), [""; 0]);
+        }
+    }
 }
 
 /// What the file of a host changes to once it was read.
@@ -140,11 +157,12 @@ impl Change {
 fn a_file_that_grows_or_changes_is_an_error() {
     for (bytes, modified) in [(contents(120), 1_000_000_001), (contents(100), 1_000_000_001)] {
         let mut run = Run::new();
-        let found = bytes.len();
+        let what = match bytes.len() {
+            100 => "its modification time is another one".to_owned(),
+            found => format!("it has {found} instead of 100 bytes"),
+        };
         let text = failed(changing(bytes, modified).run(&mut run, |get| get));
-        let expected = format!(
-            "/file changed while it was read: 100 bytes were expected, and {found} found; fetch it again"
-        );
+        let expected = format!("/file changed while it was read: {what}; fetch it again");
         assert_eq!(text, expected);
         assert_eq!(run.tree(), [""; 0]);
     }

@@ -1,6 +1,6 @@
 //! A host in memory, with an SFTP server that can misbehave.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::sftp::{Attrs, Extensions, Name, Reply, Request, StatusCode, Times, peer};
 
@@ -31,6 +31,10 @@ pub(super) struct Host {
     open: HashMap<Vec<u8>, (String, usize)>,
     next_handle: u32,
     pub(super) most_open: usize,
+    /// The requests to close whose answers have not arrived.
+    closing: HashSet<u32>,
+    /// The most handles that were open or being closed.
+    pub(super) most_held: usize,
     /// The requests, as text.
     pub(super) log: Vec<String>,
     pub(super) quirk: Option<Quirk>,
@@ -54,6 +58,8 @@ impl Host {
             open: HashMap::new(),
             next_handle: 0,
             most_open: 0,
+            closing: HashSet::new(),
+            most_held: 0,
             log: Vec::new(),
             quirk: None,
         }
@@ -187,6 +193,7 @@ impl Host {
                 let handle = self.next_handle.to_be_bytes().to_vec();
                 self.open.insert(handle.clone(), (path, 0));
                 self.most_open = self.most_open.max(self.open.len());
+                self.most_held = self.most_held.max(self.open.len() + self.closing.len());
                 peer::encode(&Reply::Handle { id, handle: &handle })
             }
             Request::Fstat { handle } => {
@@ -195,6 +202,7 @@ impl Host {
             }
             Request::Close { handle } => {
                 assert!(self.open.remove(*handle).is_some(), "closed twice");
+                self.closing.insert(id);
                 status(StatusCode::Ok)
             }
             Request::Read { handle, offset, len } => {
@@ -230,6 +238,13 @@ impl Host {
         match names.is_empty() {
             true => peer::status(id, StatusCode::Eof, b""),
             false => peer::names(id, &names),
+        }
+    }
+
+    /// Notes that an answer has arrived.
+    pub(super) fn arrived(&mut self, reply: &[u8]) {
+        if let Some(id) = reply.get(5..).and_then(|reply| reply.first_chunk()) {
+            self.closing.remove(&u32::from_be_bytes(*id));
         }
     }
 

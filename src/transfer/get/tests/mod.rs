@@ -169,6 +169,7 @@ impl Rig {
             let cut = self.random.as_mut().map_or(reply.len(), |random| random.below(reply.len()));
             self.transfer.receive(&reply[..cut]);
             self.transfer.receive(&reply[cut..]);
+            self.host.arrived(&reply);
         } else {
             for (_, answer) in self.jobs.remove(at - replies).run() {
                 self.transfer.answer(answer);

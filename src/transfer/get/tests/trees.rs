@@ -105,7 +105,7 @@ fn a_directory_that_cannot_be_read_further_is_a_problem() {
         is_refused.then(|| status(id, StatusCode::Failure))
     });
     let text = failed(run.get("/srv", "copy", host, |get| get.recurse(true)).run());
-    let expected = "1 of the files were not copied; the first: cannot read the directory /srv: failure";
+    let expected = "1 of the files was not copied: cannot read the directory /srv: failure";
     assert!(text.starts_with(expected), "{text}");
 }
 
@@ -144,7 +144,8 @@ fn no_more_handles_are_open_than_the_server_allows() {
             assert_eq!((done.files, done.directories), (8 * 7, 8), "{max} handles, seed {seed}");
             assert!(run.read("copy/l/6") == contents(6 * 20_000));
             assert_eq!(rig.host.open(), 0);
-            assert_eq!(rig.host.most_open, max);
+            // Servers that answer out of order may close later than they open.
+            assert_eq!(rig.host.most_held, max);
         }
     }
 }
@@ -191,7 +192,7 @@ fn a_name_that_is_listed_twice_is_written_once() {
     let mut run = Run::new();
     let host = naming(vec![b"x".to_vec(), b"x".to_vec()], 0o100_644);
     let text = failed(run.get("/srv", "copy", host, |get| get.recurse(true)).run());
-    assert!(text.starts_with("1 of the files were not copied; the first: "), "{text}");
+    assert!(text.starts_with("1 of the files was not copied: "), "{text}");
     assert!(text.contains("/copy/x is already written by this run"), "{text}");
     assert!(run.read("copy/x") == contents(3));
 }
@@ -245,7 +246,8 @@ fn directories_below_the_deepest_level_are_left_out() {
     let mut run = Run::new();
     let host = Host::new().file("/srv/1/2/3/x", "x").file("/srv/1/y", "y");
     let text = failed(run.get("/srv", "copy", host, |get| get.recurse(true).max_depth(3)).run());
-    let expected = "1 of the files were not copied; the first: /srv/1/2/3: more than 3 levels of directories are not fetched";
+    let expected =
+        "1 of the files was not copied: /srv/1/2/3: more than 3 levels of directories are not fetched";
     assert_eq!(text, expected);
     assert_eq!(run.tree(), ["copy/", "copy/1/", "copy/1/2/", "copy/1/y"]);
 }
@@ -324,8 +326,7 @@ fn devices_are_left_out_with_a_problem() {
         let mut run = Run::new();
         let host = tree().node("/srv/b/pipe", Node::Pipe, 0o600).with(|host| host.lists_attrs = lists_attrs);
         let text = failed(run.get("/srv", "copy", host, |get| get.recurse(true)).run());
-        let expected =
-            "1 of the files were not copied; the first: /srv/b/pipe is neither a file nor a directory";
+        let expected = "1 of the files was not copied: /srv/b/pipe is neither a file nor a directory";
         assert_eq!(text, expected);
         assert_eq!(run.tree().len(), 8);
     }

@@ -38,7 +38,7 @@ fn a_file_of_another_length_is_discarded() {
     let part = rig.begin("file", 10);
     write(&part, 0, b"short").unwrap();
     let text = finish(&part, sized(10)).unwrap_err().to_string();
-    assert!(text.ends_with("/file has 5 bytes instead of 10 and was discarded; copy it again"), "{text}");
+    assert!(text.ends_with("/file has 5 instead of 10 bytes and was discarded; copy it again"), "{text}");
     assert_eq!(names(rig.root()), [""; 0]);
 }
 
