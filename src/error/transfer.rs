@@ -132,6 +132,17 @@ pub enum TransferProblem {
     /// The SFTP server violated the protocol.
     #[error("the SFTP server violated the protocol: {}", peer(.0))]
     Protocol(String),
+    /// Something else than an SFTP server answered, such as a shell whose start files print text.
+    #[error(
+        "the host sent the text \"{}\" in place of SFTP; its shell must print nothing when it is not \
+         interactive: see its start files, such as .bashrc",
+        peer(text)
+    )]
+    #[non_exhaustive]
+    NotSftp {
+        /// The beginning of the text.
+        text: String,
+    },
     /// The SFTP server ended before the transfer was complete.
     #[error("the SFTP server ended before the transfer was complete{}", ended(.0))]
     ServerEnded(String),

@@ -131,6 +131,41 @@ fn the_length_of_a_file_that_shrinks_is_exact_whatever_comes_first() {
     }
 }
 
+#[test]
+fn a_host_that_prints_text_first_is_told_from_one_that_speaks_sftp() {
+    let version = [0, 0, 0, 5, 2, 0, 0, 0, 3];
+    let long = "long ".repeat(1000);
+    let after = |text: &str| [text.as_bytes(), &version].concat();
+    for (answer, expected) in [
+        (after("Welcome to web1\n"), Some("Welcome to web1")),
+        (after("hi\n"), Some("hi")),
+        (after("\x1b]52;c;aGk=\x07"), Some("\\x1b]52;c;aGk=\\x07")),
+        (b"long ".repeat(1000), Some(&long)),
+        (b"\xff\xff\xff\xf0abc".to_vec(), None),
+        (after("\0\0\0\x01a"), None),
+    ] {
+        for seed in 0..20 {
+            let mut run = Run::new();
+            let answer = answer.clone();
+            let host = Host::new()
+                .quirk(move |_, request| matches!(request, Request::Init).then(|| vec![answer.clone()]));
+            let text = failed(run.get("/file", "copy", host, |get| get).in_random_order(seed).run());
+            match expected {
+                Some(expected) => {
+                    let shown =
+                        text.strip_prefix("the host sent the text \"").unwrap_or_else(|| panic!("{text}"));
+                    // What has arrived by then is shown.
+                    let (shown, advice) = shown.split_once("\" in place of SFTP; ").unwrap();
+                    let shown = shown.trim_end_matches('…');
+                    assert!(expected.starts_with(shown) && (2..=512).contains(&shown.len()), "{text}");
+                    assert!(advice.contains("must print nothing"), "{text}");
+                }
+                None => assert!(text.starts_with("the SFTP server violated the protocol: "), "{text}"),
+            }
+        }
+    }
+}
+
 /// What the file of a host changes to once it was read.
 fn changing(bytes: Vec<u8>, modified: u32) -> Change {
     Change { bytes, modified }
