@@ -1,5 +1,7 @@
 //! Limits of file transfers.
 
+use std::time::Duration;
+
 use super::WRITE_CHUNK;
 
 /// Requests without an answer on one channel (OpenSSH: `sftp -R 64`). Reads of [`SFTP_READ`] fill
@@ -29,6 +31,10 @@ pub const FILE_UNWRITTEN: usize = 4 * 1024 * 1024;
 
 /// Threads that read and write files, so that one slow disk does not delay files on another.
 pub const FILE_THREADS: usize = 2;
+
+/// How long dropping a fleet waits for jobs with files that are under way, so that no part file of
+/// a get is left. A job takes milliseconds unless the disk is stuck.
+pub const FILES_END: Duration = Duration::from_secs(2);
 
 /// Names that a put tries for its temporary file. A name is taken while another put to the same
 /// target is under way, or was interrupted.

@@ -256,7 +256,7 @@ impl Task for GetTask {
 
     fn answer(&mut self, answer: FileAnswer, cx: &mut TaskCx<'_>) -> Result<(), TransferProblem> {
         if self.state == GetState::Abandoned {
-            cx.jobs.extend(answer.cleanup());
+            cx.jobs.extend(answer.cleanup(cx.id));
             return Ok(());
         }
         let Some(tag) = answer.tag() else { return Ok(()) };

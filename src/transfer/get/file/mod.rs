@@ -238,7 +238,8 @@ impl FileGet {
     pub(super) fn abandon(&mut self, cx: &mut TaskCx<'_>) {
         let is_right = !matches!(self.problem, Some(TransferProblem::RemoteFileChanged { .. }));
         if let Some(part) = self.part.take() {
-            cx.jobs.push(FileJob::Abandon { part, keep: self.settings.target.resume && is_right });
+            let keep = self.settings.target.resume && is_right;
+            cx.jobs.push(FileJob::Abandon { part, keep, asker: cx.id });
         }
     }
 
