@@ -124,11 +124,11 @@ fn several_files_are_on_their_way_at_a_time() {
 #[test]
 fn no_more_handles_are_open_than_the_server_allows() {
     for max in 1..=4 {
-        for seed in 0..30 {
+        for seed in 0..6 {
             let mut run = Run::new();
             let mut host = Host::new().with(|host| host.max_handles = max);
             for directory in ["", "/a", "/a/b", "/a/b/c", "/a/d", "/e"] {
-                for number in 0..7 {
+                for number in 0..5 {
                     let path = format!("/srv{directory}/{number}");
                     host = host.file(&path, contents(number * 20_000));
                 }
@@ -141,8 +141,8 @@ fn no_more_handles_are_open_than_the_server_allows() {
             let mut rig = run.get("/srv", "copy", host, get).in_random_order(seed);
             let end = rig.run();
             let done = end.unwrap_or_else(|problem| panic!("{max} handles, seed {seed}: {problem}"));
-            assert_eq!((done.files, done.directories), (8 * 7, 8), "{max} handles, seed {seed}");
-            assert!(run.read("copy/l/6") == contents(6 * 20_000));
+            assert_eq!((done.files, done.directories), (8 * 5, 8), "{max} handles, seed {seed}");
+            assert!(run.read("copy/l/4") == contents(4 * 20_000));
             assert_eq!(rig.host.open(), 0);
             // Servers that answer out of order may close later than they open.
             assert_eq!(rig.host.most_held, max);
