@@ -2,6 +2,7 @@
 
 mod files;
 mod host;
+mod links;
 mod random;
 mod trees;
 
