@@ -7,6 +7,7 @@ mod agent;
 mod agent_filter;
 mod certificate;
 mod decode;
+mod get;
 mod key_file;
 mod known_hosts;
 mod lines;
@@ -18,6 +19,7 @@ pub use agent::agent;
 pub use agent_filter::agent_filter;
 pub use certificate::certificate;
 pub use decode::decode;
+pub use get::get;
 pub use key_file::key_file;
 pub use known_hosts::known_hosts;
 pub use lines::{canary, lines};
@@ -127,6 +129,11 @@ mod tests {
     #[test]
     fn corpus_of_dns_resolv_conf() {
         replay("dns_resolv_conf", super::dns_resolv_conf);
+    }
+
+    #[test]
+    fn corpus_of_get() {
+        replay("get", super::get);
     }
 
     #[test]

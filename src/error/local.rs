@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::transfer::bytes;
 use crate::text::sanitise;
 
 /// Why a file or directory of this machine cannot be copied from or to.
@@ -25,14 +26,14 @@ pub enum LocalProblem {
     },
     /// The file is not the one that was there when the copy began, or its size or modification time
     /// differs.
-    #[error("{} has changed while it was copied; copy it again", shown(path))]
+    #[error("{} has changed while it was copied; copy it again when nothing writes to it", shown(path))]
     #[non_exhaustive]
     Changed {
         /// The file.
         path: PathBuf,
     },
     /// The source is a directory, and recursion was not requested.
-    #[error("{} is a directory; request recursion to copy it", shown(path))]
+    #[error("{} is a directory; set recurse to copy it", shown(path))]
     #[non_exhaustive]
     Directory {
         /// The directory.
@@ -129,7 +130,7 @@ pub enum LocalProblem {
         path: PathBuf,
     },
     /// The file exists, and files are not to be overwritten.
-    #[error("{} exists already; allow overwriting, or copy to another place", shown(path))]
+    #[error("{} exists already; set overwrite, or copy to another place", shown(path))]
     #[non_exhaustive]
     Exists {
         /// The file.
@@ -154,7 +155,7 @@ pub enum LocalProblem {
         path: PathBuf,
     },
     /// What was written is not as long as the file.
-    #[error("{} has {found} bytes instead of {expected} and was discarded; copy it again", shown(path))]
+    #[error("{} has {found} instead of {} and was discarded; copy it again", shown(path), bytes(*expected))]
     #[non_exhaustive]
     Length {
         /// The file that was to be written.

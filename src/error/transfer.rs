@@ -16,7 +16,7 @@ pub enum TransferProblem {
     #[error("{0}")]
     Local(LocalProblem),
     /// A local file changed while it was sent. Nothing was renamed to the target.
-    #[error("{} changed while it was sent; send it again when nothing writes to it", sanitise(&*path.to_string_lossy()))]
+    #[error("{} has changed while it was copied; copy it again when nothing writes to it", sanitise(&*path.to_string_lossy()))]
     #[non_exhaustive]
     LocalFileChanged {
         /// The local file.
@@ -24,7 +24,7 @@ pub enum TransferProblem {
     },
     /// A file on the host changed while it was read. Nothing was kept of it.
     #[error(
-        "{path} changed while it was read: {expected} bytes were expected, and {found} found; fetch it again"
+        "{path} changed while it was read: {}; fetch it again", changed(*expected, *found)
     )]
     #[non_exhaustive]
     RemoteFileChanged {
@@ -53,7 +53,7 @@ pub enum TransferProblem {
     },
     /// What the server stored has another size than what was sent. Nothing was renamed to the
     /// target.
-    #[error("{path} has {found} bytes on the host after {expected} were sent; is its disk full?")]
+    #[error("{path} has {} on the host after {expected} were sent; is its disk full?", bytes(*found))]
     #[non_exhaustive]
     WrongSize {
         /// The file on the host.
@@ -112,7 +112,7 @@ pub enum TransferProblem {
         what: String,
     },
     /// Some files of a directory were not copied. All others were.
-    #[error("{failed} of the files were not copied; the first: {first}")]
+    #[error("{}{first}", not_copied(*failed))]
     #[non_exhaustive]
     Incomplete {
         /// How many files were not copied.
@@ -132,6 +132,17 @@ pub enum TransferProblem {
     /// The SFTP server violated the protocol.
     #[error("the SFTP server violated the protocol: {}", peer(.0))]
     Protocol(String),
+    /// Something else than an SFTP server answered, such as a shell whose start files print text.
+    #[error(
+        "the host sent the text \"{}\" in place of SFTP; its shell must print nothing when it is not \
+         interactive: see its start files, such as .bashrc",
+        peer(text)
+    )]
+    #[non_exhaustive]
+    NotSftp {
+        /// The beginning of the text.
+        text: String,
+    },
     /// The SFTP server ended before the transfer was complete.
     #[error("the SFTP server ended before the transfer was complete{}", ended(.0))]
     ServerEnded(String),
@@ -186,6 +197,27 @@ impl fmt::Debug for RemotePath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}", sanitise(&self.0))
     }
+}
+
+/// What precedes the first problem.
+fn not_copied(failed: u64) -> String {
+    match failed {
+        1 => "1 of the files was not copied: ".to_owned(),
+        failed => format!("{failed} of the files were not copied; the first: "),
+    }
+}
+
+/// What has changed of a file.
+fn changed(expected: u64, found: u64) -> String {
+    match expected == found {
+        true => "its modification time is another one".to_owned(),
+        false => format!("it has {found} instead of {}", bytes(expected)),
+    }
+}
+
+/// A number of bytes in words.
+pub(super) fn bytes(count: u64) -> String {
+    format!("{count} byte{}", if count == 1 { "" } else { "s" })
 }
 
 /// The server's text, unless it only repeats the status.

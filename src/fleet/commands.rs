@@ -188,7 +188,7 @@ impl Fleet {
     /// confirm the close within 10 seconds ([`close_timeout`](crate::HostConfig::close_timeout)),
     /// the command ends without the confirmation.
     pub fn cancel(&mut self, id: CommandId) {
-        let Some(exec) = self.engine.execs.get(id).filter(|exec| !exec.is_finished()) else { return };
+        let Some(exec) = self.engine.execs.get(id).filter(|exec| !exec.has_left_host()) else { return };
         let index = exec.host().index();
         self.engine.order(index, Input::Cancel(id, CancelCause::Caller));
     }

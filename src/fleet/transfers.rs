@@ -23,6 +23,17 @@ pub(super) struct Transfers {
     pub rate: TransferRate,
 }
 
+/// Waits for the jobs that are under way, so that a program that ends now leaves no part file.
+impl Drop for Transfers {
+    fn drop(&mut self) {
+        if let Some(workers) = &self.workers
+            && !workers.wait(limits::FILES_END)
+        {
+            log::warn!("part files may be left, because the disk is slow");
+        }
+    }
+}
+
 impl Transfers {
     pub(super) fn new(waker: Arc<Waker>, rate: TransferRate) -> Self {
         Self { workers: None, waker, answers: VecDeque::new(), errands: Vec::new(), rate }
@@ -63,5 +74,46 @@ impl Transfers {
     pub(super) fn errands_of(&self, transfer: CommandId) -> Vec<CommandId> {
         let own = self.errands.iter().filter(|(other, _)| *other == transfer);
         own.map(|(_, errand)| *errand).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use mio::{Events, Poll, Token};
+
+    use super::*;
+    use crate::transfer::local::{Begun, NewFile, Target, TargetOptions};
+
+    #[test]
+    fn dropping_waits_for_what_is_under_way() {
+        let folder = tempfile::tempdir().unwrap();
+        let names = || folder.path().read_dir().unwrap().count();
+        let asker = CommandId::new(0, 0);
+        let mut poll = Poll::new().unwrap();
+        let waker = Arc::new(Waker::new(poll.registry(), Token(0)).unwrap());
+        let mut transfers = Transfers::new(waker, TransferRate::new(None, Instant::now()));
+        let target = Target::new(folder.path().to_owned(), TargetOptions::default(), Arc::default());
+        let (path, file) = (vec![b"file".to_vec()], NewFile::default());
+        transfers.start(FileJob::Begin { target: target.into(), tag: 0, path, file, asker });
+        while transfers.answers.is_empty() {
+            poll.poll(&mut Events::with_capacity(1), Some(Duration::from_secs(30))).unwrap();
+            transfers.collect();
+        }
+        let answer = transfers.answers.pop_front();
+        let Some((_, FileAnswer::Begun { result: Ok(Begun::Part { part, .. }), .. })) = answer else {
+            panic!("{answer:?}")
+        };
+        assert_eq!(names(), 1);
+        // Many small pieces take a while.
+        let pieces = (0..200_000).map(|at| (at, vec![1])).collect();
+        transfers.start(FileJob::Write { part, tag: 0, pieces, asker });
+        let part = folder.path().read_dir().unwrap().next().unwrap().unwrap();
+        while part.metadata().is_ok_and(|found| found.len() == 0) {
+            std::thread::yield_now();
+        }
+        drop(transfers);
+        assert_eq!(names(), 0);
     }
 }

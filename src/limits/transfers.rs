@@ -32,6 +32,10 @@ pub const FILE_UNWRITTEN: usize = 4 * 1024 * 1024;
 /// Threads that read and write files, so that one slow disk does not delay files on another.
 pub const FILE_THREADS: usize = 2;
 
+/// How long dropping a fleet waits for jobs with files that are under way, so that no part file of
+/// a get is left. A job takes milliseconds unless the disk is stuck.
+pub const FILES_END: Duration = Duration::from_secs(2);
+
 /// Names that a put tries for its temporary file. A name is taken while another put to the same
 /// target is under way, or was interrupted.
 pub const TEMPORARY_NAMES: u32 = 8;
@@ -39,6 +43,10 @@ pub const TEMPORARY_NAMES: u32 = 8;
 /// A temporary file that has not grown for this long, in seconds, is left over from a put that was
 /// interrupted.
 pub const TEMPORARY_AGE: u32 = 60 * 60;
+
+/// Pairs of names that a put tries to find out in which order the server reads the paths of a link.
+/// One is taken only if an earlier put was interrupted in the milliseconds in which it is there.
+pub const LINK_PROBES: u32 = 3;
 
 /// Bytes of the paths on a host that a put with `delete` deletes. They are kept until all
 /// directories are listed, so that nothing is deleted before it is known that it can be. Enough for

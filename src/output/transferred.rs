@@ -35,15 +35,15 @@ impl fmt::Display for Transferred {
         let count = |count: u64, one: &str| format!("{count} {one}{}", if count == 1 { "" } else { "s" });
         write!(f, "{}, {}", count(self.files, "file"), count(self.bytes, "byte"))?;
         let others = [
-            (self.directories, "directories created"),
-            (self.links, "links created"),
-            (self.skipped, "already the same"),
-            (self.deleted, "deleted"),
-            (self.verified, "verified"),
+            (self.directories, "directory created", "directories created"),
+            (self.links, "link created", "links created"),
+            (self.skipped, "already the same", "already the same"),
+            (self.deleted, "deleted", "deleted"),
+            (self.verified, "verified", "verified"),
         ];
-        for (count, what) in others {
+        for (count, one, many) in others {
             if count > 0 {
-                write!(f, ", {count} {what}")?;
+                write!(f, ", {count} {}", if count == 1 { one } else { many })?;
             }
         }
         Ok(())

@@ -2,11 +2,13 @@
 //! them.
 //!
 //! If no thread is idle when a job is queued, a new thread is started, up to a limit. Threads live
-//! as long as the pool. Dropping the pool does not wait for them: queued jobs are dropped, and a
-//! thread that is in a call ends after that call and drops the result.
+//! as long as the pool. Dropping the pool does not wait for them, unless [`Workers::wait`] was
+//! called: queued jobs are dropped, and a thread that is in a call ends after that call and drops
+//! the result.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use std::{io, thread};
 
 use mio::Waker;
@@ -29,6 +31,7 @@ struct Shared<J: Job> {
     threads_max: usize,
     work: Mutex<Work<J>>,
     work_added: Condvar,
+    thread_ended: Condvar,
     waker: Arc<Waker>,
 }
 
@@ -45,8 +48,9 @@ impl<J: Job> Workers<J> {
     /// are results.
     pub(crate) fn new(name: &'static str, threads_max: usize, waker: Arc<Waker>) -> Self {
         let work = Work { jobs: VecDeque::new(), done: Vec::new(), threads: 0, idle: 0, closed: false };
-        let work_added = Condvar::new();
-        Self(Arc::new(Shared { name, threads_max, work: Mutex::new(work), work_added, waker }))
+        let work = Mutex::new(work);
+        let (work_added, thread_ended) = (Condvar::new(), Condvar::new());
+        Self(Arc::new(Shared { name, threads_max, work, work_added, thread_ended, waker }))
     }
 
     /// Queues a job. [`Workers::finished`] returns its result.
@@ -83,14 +87,29 @@ impl<J: Job> Workers<J> {
     }
 }
 
-impl<J: Job> Drop for Workers<J> {
-    fn drop(&mut self) {
+impl<J: Job> Workers<J> {
+    /// Drops the queued jobs, and waits until the others and the threads have ended, at most this
+    /// long. Returns whether they have.
+    pub(crate) fn wait(&self, limit: Duration) -> bool {
+        self.close();
+        let threads = |work: &mut Work<J>| work.threads > 0;
+        let waited = self.0.thread_ended.wait_timeout_while(self.0.lock(), limit, threads);
+        waited.unwrap_or_else(PoisonError::into_inner).0.threads == 0
+    }
+
+    fn close(&self) {
         let mut work = self.0.lock();
         work.closed = true;
         let unbegun = std::mem::take(&mut work.jobs);
         drop(work);
         self.0.work_added.notify_all();
         drop(unbegun);
+    }
+}
+
+impl<J: Job> Drop for Workers<J> {
+    fn drop(&mut self) {
+        self.close();
     }
 }
 
@@ -112,11 +131,18 @@ impl<J: Job> Shared<J> {
             let done = job.run();
             work = self.lock();
             if work.closed {
-                return;
+                // Dropping a result may take as long as a job.
+                drop(work);
+                drop(done);
+                work = self.lock();
+                break;
             }
             work.done.push(done);
             self.wake();
         }
+        work.threads -= 1;
+        drop(work);
+        self.thread_ended.notify_all();
     }
 
     fn refuse_all(&self, work: &mut Work<J>, cause: &io::Error) {
@@ -263,6 +289,20 @@ mod tests {
         drop(begins);
         // Disconnects when the thread has ended the first job; the second never reports.
         assert!(begun.recv_timeout(LIMIT).is_err());
+    }
+
+    #[test]
+    fn a_pool_can_be_waited_for() {
+        let mut bench = Bench::new(2);
+        bench.start(3);
+        let begun = [bench.next_begun(), bench.next_begun()];
+        assert!(!bench.workers.wait(Duration::from_millis(20)), "two jobs go on");
+        let gates = std::mem::take(&mut bench.gates);
+        assert!(gates[2].send(()).is_err(), "the queued job is dropped");
+        let opened = thread::spawn(move || begun.iter().for_each(|at| gates[*at].send(()).unwrap()));
+        assert!(bench.workers.wait(LIMIT));
+        assert_eq!(bench.workers.0.lock().threads, 0);
+        opened.join().unwrap();
     }
 
     #[test]

@@ -83,6 +83,9 @@ pub(crate) struct Exec {
     sink_failed: Option<(StdStream, io::Error)>,
     /// How the server says the command has ended. Its output may go on (`sleep 8 & exit 3`).
     exited: Option<Outcome>,
+    /// How many jobs that change files of this machine have not been answered. The end is reported
+    /// after the last of them.
+    file_jobs: usize,
     released: bool,
 }
 
@@ -124,6 +127,7 @@ impl Exec {
             booked: [0; 2],
             sink_failed: None,
             exited: None,
+            file_jobs: 0,
             released: false,
         }
     }
@@ -205,7 +209,10 @@ impl Exec {
     }
 
     pub(crate) fn state(&self) -> CommandState {
-        self.state.command_state()
+        match self.state.command_state() {
+            CommandState::Finished if self.file_jobs > 0 => CommandState::Ending,
+            state => state,
+        }
     }
 
     pub(crate) fn is_finished(&self) -> bool {
@@ -269,20 +276,6 @@ impl Exec {
         if self.is_blocked() {
             self.enter(ExecState::Waiting);
         }
-    }
-
-    /// How the command has ended, as soon as that is known. Its output may still be open.
-    pub(crate) fn outcome(&self) -> Option<&Outcome> {
-        match &self.state {
-            ExecState::Finished(outcome) => Some(outcome),
-            _ => self.exited.as_ref(),
-        }
-    }
-
-    /// A number that orders the finished commands of the fleet by time; 0 if the command is
-    /// unfinished.
-    pub(crate) fn ended(&self) -> u64 {
-        self.ended
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {

@@ -91,7 +91,7 @@ impl Session {
                     _ => self.holds_descriptor(),
                 };
                 let begun = commands.begun().iter().filter_map(|id| execs.get(*id));
-                let running = commands.admitted() + begun.filter(|exec| !exec.is_finished()).count();
+                let running = commands.admitted() + begun.filter(|exec| !exec.has_left_host()).count();
                 let waiting = if commands.is_stuck(execs) { 0 } else { commands.waiting() };
                 (uses_place, running, waiting, false, commands.deadline(execs), commands.lack(execs))
             }

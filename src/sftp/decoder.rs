@@ -47,6 +47,11 @@ impl Decoder {
         Ok(())
     }
 
+    /// The start of a packet that has not arrived completely.
+    pub(crate) fn partial(&self) -> &[u8] {
+        &self.partial
+    }
+
     /// Whether the stream ends within a packet.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn is_partial(&self) -> bool {

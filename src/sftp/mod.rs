@@ -1,7 +1,8 @@
 //! The client's side of SFTP version 3: requests become bytes, and bytes become replies.
 //!
 //! Sources: draft-ietf-secsh-filexfer-02, and section 4 of OpenSSH's `PROTOCOL` for the extensions
-//! and for the order of the fields of SYMLINK.
+//! and for the order of the fields of SYMLINK. Some servers have the draft's order; `transfer::put`
+//! finds out which.
 //!
 //! This module does no I/O and knows nothing of files. It trusts a server in nothing: each length
 //! is compared with the bytes of its packet, and nothing is allocated because a length or a count
@@ -31,7 +32,9 @@ mod tests;
 pub(crate) use attrs::{Attrs, FileKind, Times};
 pub(crate) use decoder::Decoder;
 pub(crate) use error::ProtocolError;
-pub(crate) use names::{Name, Names};
+#[cfg(any(test, fuzzing))]
+pub(crate) use names::Name;
+pub(crate) use names::Names;
 pub(crate) use reply::{Extensions, Limits, Reply};
 pub(crate) use request::{OpenFlags, Request};
 pub(crate) use status::StatusCode;

@@ -75,7 +75,7 @@ pub(crate) enum Request<'a> {
     Readlink {
         path: &'a [u8],
     },
-    /// Makes `link`, which points to `target`. The fields are in OpenSSH's order, which other
+    /// Makes `link`, which points to `target`. The fields are in OpenSSH's order, which most other
     /// servers have followed, and not in that of the draft (OpenSSH `PROTOCOL` section 4.1).
     Symlink {
         target: &'a [u8],

@@ -116,11 +116,15 @@ impl Transfer {
             return self.handled(handled);
         }
         let mut decoder = mem::take(&mut self.decoder);
+        let before = if self.is_unanswered() { decoder.partial().to_vec() } else { Vec::new() };
         let fed = decoder.feed(bytes, |reply| self.reply(reply));
         self.decoder = decoder;
         match fed {
             Ok(()) => self.go_on(),
-            Err(problem) => self.fail(problem),
+            Err(problem) => match printed(&before, bytes).filter(|_| self.is_unanswered()) {
+                Some(text) => self.fail(TransferProblem::NotSftp { text }),
+                None => self.fail(problem),
+            },
         }
     }
 
@@ -229,7 +233,7 @@ impl Transfer {
 
     fn fail(&mut self, problem: TransferProblem) {
         // A server that violates the protocol is not asked for anything more.
-        let is_of_use = !matches!(problem, TransferProblem::Protocol(_));
+        let is_of_use = !matches!(problem, TransferProblem::Protocol(_) | TransferProblem::NotSftp { .. });
         self.problem.get_or_insert(problem);
         if is_of_use {
             self.stop();
@@ -393,4 +397,14 @@ impl Transfer {
     pub(crate) fn sent(&mut self, count: usize) {
         self.requests.consume(count);
     }
+}
+
+/// The text that a server begins with if it does not speak SFTP. No packet begins like a text: it
+/// would be longer than 100 MB.
+fn printed(before: &[u8], bytes: &[u8]) -> Option<String> {
+    let stream = [before, &bytes[..bytes.len().min(limits::PEER_TEXT)]].concat();
+    let is_text = matches!(stream.first()?, b'\t' | b'\n' | b'\r' | b'\x1b' | b' '..=b'~');
+    // The answer of an SFTP server may follow, which begins with the length of a short packet.
+    let text = stream.split(|byte| *byte == 0).next().unwrap_or_default();
+    is_text.then(|| String::from_utf8_lossy(text.trim_ascii()).into_owned())
 }

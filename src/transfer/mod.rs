@@ -37,6 +37,7 @@ mod driver;
 mod errand;
 mod get;
 pub(crate) mod local;
+mod names;
 mod ops;
 mod plan;
 mod put;

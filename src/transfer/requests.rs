@@ -76,8 +76,8 @@ pub(crate) struct Requests {
     /// The largest read and write that the server accepts, in bytes.
     pub max_read: u32,
     pub max_write: u32,
-    /// The largest number of files that the server keeps open at once.
-    pub max_files: usize,
+    /// The largest number of files and directories that the server keeps open at once.
+    pub max_handles: usize,
 }
 
 /// A part of what waits to be sent.
@@ -124,7 +124,7 @@ impl Default for Requests {
             extensions: Extensions::default(),
             max_read: limits::SFTP_READ as u32,
             max_write: limits::CHUNK as u32,
-            max_files: limits::FILES_AT_ONCE,
+            max_handles: usize::MAX,
         }
     }
 }
@@ -147,7 +147,7 @@ impl Requests {
         self.max_read = bounded(server.read, limits::SFTP_READ, limits::SFTP_READ);
         self.max_write = bounded(server.write, limits::SFTP_WRITE, limits::CHUNK);
         if let Ok(handles @ 1..) = usize::try_from(server.handles) {
-            self.max_files = handles.min(limits::FILES_AT_ONCE);
+            self.max_handles = handles;
         }
     }
 
@@ -210,6 +210,11 @@ impl Requests {
     /// How many bytes the transfer waits for; 0 if it waits for none.
     pub(super) fn lack(&self) -> u32 {
         self.lack
+    }
+
+    /// How many files and directories are being closed.
+    pub(crate) fn closing(&self) -> usize {
+        self.in_flight.iter().filter(|(_, tag)| tag.step == Step::Close).count()
     }
 
     /// Queues a request.

@@ -48,6 +48,7 @@ pub(super) struct Engine {
     pub dns: Dns,
     agents: Agents,
     disk: Disk,
+    /// Dropped after the commands, whose part files are then given up.
     pub transfers: Transfers,
     meter: Meter,
     /// The buffer for effects, which is reused from visit to visit.

@@ -81,7 +81,12 @@ impl Engine {
         while let Some((id, answer)) = self.transfers.answers.pop_front() {
             match self.slot_of(id) {
                 Some(index) => self.visit(index, Input::File(id, answer), now),
-                None => answer.cleanup().into_iter().for_each(|job| self.transfers.start(job)),
+                // The host was removed.
+                None => {
+                    let mut effects = Vec::new();
+                    self.execs.file_answer(id, answer, now, &mut effects);
+                    effects.into_iter().for_each(|effect| self.apply_without_host(effect));
+                }
             }
             if self.is_over() {
                 return;

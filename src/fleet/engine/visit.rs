@@ -146,6 +146,15 @@ impl Engine {
         }
     }
 
+    /// Does what follows for a command whose host was removed.
+    pub(super) fn apply_without_host(&mut self, effect: Effect) {
+        match effect {
+            Effect::File(job) => self.transfers.start(job),
+            Effect::Command(id, news) => self.command_news(id, news),
+            _ => {}
+        }
+    }
+
     /// Starts the lookup of a host's name.
     fn look_up(&mut self, index: usize) {
         let Some(slot) = self.hosts.slots.get_mut(index) else { return };

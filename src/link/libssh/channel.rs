@@ -259,7 +259,8 @@ impl CallbackState {
     }
 
     /// Takes data into the inbox: all of it for a command, up to the next half of the window for a
-    /// subsystem, and as much as fits for a tunnel or an agent. Returns how many bytes it has taken.
+    /// subsystem, and as much as fits for a tunnel or an agent. Returns how many bytes it has
+    /// taken.
     fn take_in(&mut self, bytes: &[u8], is_stderr: bool) -> usize {
         let Self { inbox, held, window, discards, noted, .. } = self;
         if noted.is_none() && is_stderr {

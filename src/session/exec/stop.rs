@@ -1,5 +1,5 @@
-//! Stops a command before it ends by itself: sends SIGTERM, then EOF and, after a grace period at
-//! the latest, CLOSE.
+//! How a command has ended, and how it is stopped before it ends by itself: by SIGTERM, then EOF
+//! and, after a grace period at the latest, CLOSE.
 
 use std::time::Instant;
 
@@ -51,6 +51,27 @@ impl Execs {
 }
 
 impl Exec {
+    /// Whether the host has no part in the command any more. Files of this machine may still have
+    /// to be removed.
+    pub(crate) fn has_left_host(&self) -> bool {
+        matches!(self.state, ExecState::Finished(_))
+    }
+
+    /// How the command has ended, as soon as that is known. Its output may still be open.
+    pub(crate) fn outcome(&self) -> Option<&Outcome> {
+        match &self.state {
+            ExecState::Finished(_) if self.file_jobs > 0 => None,
+            ExecState::Finished(outcome) => Some(outcome),
+            _ => self.exited.as_ref(),
+        }
+    }
+
+    /// A number that orders the finished commands of the fleet by time; 0 if the command is
+    /// unfinished.
+    pub(crate) fn ended(&self) -> u64 {
+        self.ended
+    }
+
     /// Stops the command if its time limit has passed.
     pub(super) fn expire_run(&mut self, cx: &mut ExecCx<'_>) {
         let ExecState::Running(channel) = self.state else { return };

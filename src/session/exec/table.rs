@@ -14,7 +14,7 @@ use crate::limits;
 use crate::link::Link;
 use crate::output::{Deliver, Outcome, Room, SpareBuffers, Stream};
 use crate::transfer::ErrandResult;
-use crate::transfer::local::FileAnswer;
+use crate::transfer::local::{FileAnswer, FileJob};
 
 /// All commands of a fleet, including finished ones until they are released.
 #[derive(Debug)]
@@ -197,20 +197,30 @@ impl Execs {
     }
 
     /// Passes the answer to a file job on to the transfer that asked. If that has ended, cleans up
-    /// after the job.
-    pub(in crate::session) fn file_answer(
+    /// after the job, and reports the end after the last one.
+    pub(crate) fn file_answer(
         &mut self,
         id: CommandId,
         answer: FileAnswer,
         now: Instant,
         out: &mut Vec<Effect>,
     ) {
-        match self.get_mut(id).and_then(|exec| exec.transfer.as_mut()) {
+        let Some(exec) = self.get_mut(id) else {
+            return out.extend(answer.cleanup(id).map(Effect::File));
+        };
+        let is_of_change = answer.is_of_change();
+        exec.file_jobs = exec.file_jobs.saturating_sub(usize::from(is_of_change));
+        match &mut exec.transfer {
             Some(transfer) => {
                 transfer.answer(answer);
                 self.note(id, now, out);
             }
-            None => out.extend(answer.cleanup().map(Effect::File)),
+            None => {
+                hand_out(exec, answer.cleanup(id), out);
+                if is_of_change {
+                    self.tell_end(id, out);
+                }
+            }
         }
     }
 
@@ -251,10 +261,10 @@ impl Execs {
         let listed = exec.list_output();
         let Traffic { received, sent } = mem::take(&mut exec.traffic);
         let writable = exec.stdin.has_room_again();
-        let transfer = exec.transfer.as_mut();
         let is_told = exec.request.options.output.deliver != Deliver::Nothing && !exec.released;
-        let progressed = transfer.is_some_and(|transfer| {
-            out.extend(transfer.take_jobs().into_iter().map(Effect::File));
+        let jobs = exec.transfer.as_mut().map(|transfer| transfer.take_jobs());
+        hand_out(exec, jobs.into_iter().flatten(), out);
+        let progressed = exec.transfer.as_mut().is_some_and(|transfer| {
             out.extend(transfer.take_errands().into_iter().map(|errand| Effect::Errand(id, errand)));
             is_told && transfer.has_news()
         });
@@ -289,20 +299,18 @@ impl Execs {
     /// Finishes a command with an outcome. A command that is already finished keeps its first
     /// outcome.
     pub(super) fn finish(&mut self, id: CommandId, outcome: Outcome, cx: &mut ExecCx<'_>) {
-        let ended = self.ended + 1;
         let Some(exec) = self.get_mut(id) else { return };
-        if exec.is_finished() {
+        if exec.has_left_host() {
             return;
         }
         let mut outcome = outcome;
         if let Some(mut transfer) = exec.transfer.take() {
             transfer.lose();
-            cx.out.extend(transfer.take_jobs().into_iter().map(Effect::File));
+            hand_out(exec, transfer.take_jobs(), cx.out);
             if let Outcome::Failed(error) = outcome {
                 outcome = Outcome::Failed(error.with_left_over(transfer.left_over()));
             }
         }
-        exec.ended = ended;
         exec.end_dialogue();
         exec.stdout.finish();
         exec.stderr.finish();
@@ -311,8 +319,27 @@ impl Execs {
         exec.deadline = None;
         exec.stopwatch.stop(cx.now);
         exec.enter(ExecState::Finished(outcome));
-        self.ended = ended;
         self.note(id, cx.now, cx.out);
-        cx.out.push(Effect::Command(id, CommandNews::Finished));
+        self.tell_end(id, cx.out);
+    }
+
+    /// Reports the end of a command, unless files of this machine still have to be removed.
+    fn tell_end(&mut self, id: CommandId, out: &mut Vec<Effect>) {
+        let ended = self.ended + 1;
+        if let Some(exec) = self.get_mut(id)
+            && exec.is_finished()
+        {
+            exec.ended = ended;
+            self.ended = ended;
+            out.push(Effect::Command(id, CommandNews::Finished));
+        }
+    }
+}
+
+/// Passes file jobs of a command's transfer on.
+fn hand_out(exec: &mut Exec, jobs: impl IntoIterator<Item = FileJob>, out: &mut Vec<Effect>) {
+    for job in jobs {
+        exec.file_jobs += usize::from(job.is_change());
+        out.push(Effect::File(job));
     }
 }

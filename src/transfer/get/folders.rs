@@ -198,6 +198,8 @@ pub(super) struct Frame {
 pub(super) enum FrameState {
     /// The directory is created here.
     Making,
+    /// It is here. It is opened on the host once the server may open another one.
+    Made,
     /// The directory is opened on the host.
     Opening,
     Open,
@@ -228,7 +230,7 @@ impl Frame {
                 }
                 continue;
             }
-            if self.entries.len() >= limits::NAMES_PER_REPLY {
+            if count >= limits::NAMES_PER_REPLY as u64 {
                 return protocol("too many names in one reply");
             }
             self.entries.push_back((name.name.to_vec(), name.attrs));

@@ -123,7 +123,20 @@ mod tests {
         }
         assert_eq!(fill("x/{path}", "../../etc/../passwd", "h"), "x/etc/passwd");
         assert_eq!(name_of(b"/"), None);
+        for (host, expected) in [("", "x/_"), (".", "x/_"), ("a\0b", "x/a_b")] {
+            assert_eq!(fill("x/{host}", "a", host), expected);
+        }
         assert_eq!(name_of(b"a/.."), None);
+        assert_eq!(name_of(b"a/."), None);
+    }
+
+    #[test]
+    fn a_template_may_need_the_remote_path() {
+        for (template, needs) in
+            [("copy", false), ("{host}", false), ("{name}", true), ("{path}", true), ("directory/", true)]
+        {
+            assert_eq!(Template::parse(template.as_bytes()).unwrap().needs_name(), needs, "{template}");
+        }
     }
 
     #[test]

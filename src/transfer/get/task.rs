@@ -207,13 +207,8 @@ impl GetTask {
         match (job, result) {
             (FolderJob::Made(number), Ok(is_new)) => {
                 folders.made(number, is_new, cx);
-                let Some(at) = self.frames.iter().position(|frame| frame.folder == number) else {
-                    return Ok(());
-                };
-                self.frames[at].state = FrameState::Opening;
-                let tag = Tag { slot: FIRST_FRAME + at as u32, step: Step::OpenDirectory };
-                if let Some(folder) = folders.get(number) {
-                    cx.requests.send(tag, &Request::Opendir { path: &folder.remote });
+                if let Some(frame) = self.frames.iter_mut().find(|frame| frame.folder == number) {
+                    frame.state = FrameState::Made;
                 }
             }
             (FolderJob::Made(number), Err(problem)) => {
@@ -261,7 +256,7 @@ impl Task for GetTask {
 
     fn answer(&mut self, answer: FileAnswer, cx: &mut TaskCx<'_>) -> Result<(), TransferProblem> {
         if self.state == GetState::Abandoned {
-            cx.jobs.extend(answer.cleanup());
+            cx.jobs.extend(answer.cleanup(cx.id));
             return Ok(());
         }
         let Some(tag) = answer.tag() else { return Ok(()) };

@@ -21,9 +21,12 @@ impl GetTask {
     /// Begins entries of the innermost directory, as far as there is room. Reads more names if they
     /// are needed.
     pub(super) fn walk(&mut self, cx: &mut TaskCx<'_>) {
-        while let Some(frame) = self.frames.last_mut() {
+        self.read_ahead(cx);
+        while let Some(at) = self.frames.len().checked_sub(1) {
+            let frame = &mut self.frames[at];
             match frame.state {
                 FrameState::Making | FrameState::Opening | FrameState::Reading => return,
+                FrameState::Made => return self.open(at, cx),
                 FrameState::Open | FrameState::Ended => {}
             }
             if !cx.requests.has_room() {
@@ -37,32 +40,67 @@ impl GetTask {
                     frame.entries.push_front((name, attrs));
                     return;
                 }
+                self.read_ahead(cx);
             } else if frame.state == FrameState::Open {
-                frame.state = FrameState::Reading;
-                let handle = frame.handle.take().unwrap_or_default();
-                let slot = FIRST_FRAME + self.frames.len() as u32 - 1;
-                cx.requests
-                    .send(Tag { slot, step: Step::ReadDirectory }, &Request::Readdir { handle: &handle });
-                if let Some(frame) = self.frames.last_mut() {
-                    frame.handle = Some(handle);
-                }
-            } else if let Some(frame) = self.frames.pop() {
-                self.leave(frame, cx);
+                self.read(at, cx);
+            } else if let Some(frame) = self.frames.pop()
+                && let Some(folders) = &mut self.folders
+            {
+                folders.end_entry(frame.folder, cx);
             }
         }
     }
 
-    /// Leaves a directory whose names are all known.
-    fn leave(&mut self, frame: Frame, cx: &mut TaskCx<'_>) {
-        if let Some(handle) = frame.handle {
-            cx.requests.send(Tag { slot: ROOT, step: Step::Close }, &Request::Close { handle: &handle });
+    /// How many directories are open on the host.
+    fn open_directories(&self) -> usize {
+        let is_open = |frame: &&Frame| frame.handle.is_some() || frame.state == FrameState::Opening;
+        self.frames.iter().filter(is_open).count()
+    }
+
+    /// Whether the server may open another file or directory. What is being closed may be open
+    /// still.
+    fn may_open(&self, cx: &TaskCx<'_>) -> bool {
+        let files = self.slots.iter().flatten().count();
+        files + self.open_directories() + cx.requests.closing() < cx.requests.max_handles
+    }
+
+    /// If the server may open nothing beside the directories that are open, reads the innermost of
+    /// them to its end, so that it can be closed.
+    fn read_ahead(&mut self, cx: &mut TaskCx<'_>) {
+        if self.open_directories() < cx.requests.max_handles {
+            return;
         }
-        if let Some(folders) = &mut self.folders {
-            folders.end_entry(frame.folder, cx);
+        let innermost = self.frames.iter().rposition(|frame| frame.handle.is_some());
+        if let Some(at) = innermost
+            && self.frames[at].state == FrameState::Open
+        {
+            self.read(at, cx);
         }
     }
 
-    /// Begins an entry. Returns its name if there is no free slot.
+    /// Opens the directory if the server may open another one.
+    fn open(&mut self, at: usize, cx: &mut TaskCx<'_>) {
+        let folder = self.folders.as_ref().and_then(|folders| folders.get(self.frames[at].folder));
+        if let Some(folder) = folder
+            && self.may_open(cx)
+        {
+            let tag = Tag { slot: FIRST_FRAME + at as u32, step: Step::OpenDirectory };
+            cx.requests.send(tag, &Request::Opendir { path: &folder.remote });
+            self.frames[at].state = FrameState::Opening;
+        }
+    }
+
+    /// Asks for more names of a directory.
+    fn read(&mut self, at: usize, cx: &mut TaskCx<'_>) {
+        let frame = &mut self.frames[at];
+        if let Some(handle) = &frame.handle {
+            let tag = Tag { slot: FIRST_FRAME + at as u32, step: Step::ReadDirectory };
+            cx.requests.send(tag, &Request::Readdir { handle });
+            frame.state = FrameState::Reading;
+        }
+    }
+
+    /// Begins an entry. Returns its name if there is no free slot, or no free handle of the server.
     fn begin_entry(
         &mut self,
         folder: u32,
@@ -71,7 +109,7 @@ impl GetTask {
         cx: &mut TaskCx<'_>,
     ) -> Option<Vec<u8>> {
         let settings = self.plan.settings;
-        let slot = self.slots.iter().position(Option::is_none);
+        let slot = self.slots.iter().position(Option::is_none).filter(|_| self.may_open(cx));
         let (remote, place) = self.place(folder, &name)?;
         if let Err(problem) = place.0.check(&place.1) {
             cx.report.note(problem.into());
@@ -136,8 +174,24 @@ impl GetTask {
         cx.report.note(TransferProblem::Limit { path: RemotePath::new(&remote), what });
     }
 
-    /// Handles an answer about a directory.
+    /// Handles an answer about a directory. Closes it once all of its names are known.
     pub(super) fn reply_to_frame(
+        &mut self,
+        tag: Tag,
+        reply: Reply<'_>,
+        cx: &mut TaskCx<'_>,
+    ) -> Result<(), TransferProblem> {
+        let handled = self.listed(tag, reply, cx);
+        if let Some(frame) = self.frames.get_mut((tag.slot - FIRST_FRAME) as usize)
+            && frame.state == FrameState::Ended
+            && let Some(handle) = frame.handle.take()
+        {
+            cx.requests.send(Tag { slot: ROOT, step: Step::Close }, &Request::Close { handle: &handle });
+        }
+        handled
+    }
+
+    fn listed(
         &mut self,
         Tag { slot, step }: Tag,
         reply: Reply<'_>,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{Begun, FileJob, Listing};
 use crate::error::LocalProblem;
+use crate::ids::CommandId;
 
 /// The result of a [`FileJob`], for the command that asked.
 #[derive(Debug)]
@@ -44,6 +45,8 @@ pub(crate) enum FileAnswer {
         tag: u32,
         result: Result<bool, LocalProblem>,
     },
+    /// The part file is removed, or kept to be resumed.
+    Abandoned,
 }
 
 impl FileAnswer {
@@ -54,15 +57,24 @@ impl FileAnswer {
             | Self::Written { tag, .. }
             | Self::Finished { tag, .. }
             | Self::Made { tag, .. } => Some(*tag),
-            Self::Listed(_) | Self::Chunk { .. } | Self::Checked { .. } | Self::Hashed { .. } => None,
+            Self::Listed(_)
+            | Self::Chunk { .. }
+            | Self::Checked { .. }
+            | Self::Hashed { .. }
+            | Self::Abandoned => None,
         }
     }
 
-    /// The job that cleans up after an answer whose command has ended meanwhile.
-    pub(crate) fn cleanup(self) -> Option<FileJob> {
+    /// Whether this answers a job that [changes](FileJob::is_change) files.
+    pub(crate) fn is_of_change(&self) -> bool {
+        self.tag().is_some() || matches!(self, Self::Abandoned)
+    }
+
+    /// The job that cleans up after an answer that the command no longer needs.
+    pub(crate) fn cleanup(self, asker: CommandId) -> Option<FileJob> {
         match self {
             Self::Begun { result: Ok(Begun::Part { part, resume_at }), .. } => {
-                Some(FileJob::Abandon { part, keep: resume_at > 0 })
+                Some(FileJob::Abandon { part, keep: resume_at > 0, asker })
             }
             _ => None,
         }

@@ -15,6 +15,7 @@ use nix::unistd::{UnlinkatFlags, fsync, symlinkat, unlinkat};
 use super::Times;
 use crate::error::LocalProblem;
 use crate::limits;
+use crate::transfer::names::fault;
 
 /// A file or directory, whatever its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -236,22 +237,11 @@ pub(super) fn check_names(root: &Path, names: &[Vec<u8>]) -> Result<(), LocalPro
     if names.len() > limits::TRANSFER_DEPTH {
         return Err(LocalProblem::TooDeep { path: root.to_owned(), max: limits::TRANSFER_DEPTH });
     }
+    let fault = |name: &[u8]| fault(name, limits::FILE_NAME_BYTES);
     let faults = names.iter().enumerate().find_map(|(at, name)| Some((at, name, fault(name)?)));
     let Some((at, name, reason)) = faults else { return Ok(()) };
     let mut directory = root.to_owned();
     directory.extend(names[..at].iter().map(|name| OsStr::from_bytes(name)));
     let name = PathBuf::from(OsStr::from_bytes(&name[..name.len().min(limits::FILE_NAME_BYTES)]));
     Err(LocalProblem::Name { directory, name, reason })
-}
-
-/// Why this is not a name in one directory.
-fn fault(name: &[u8]) -> Option<&'static str> {
-    match name {
-        b"" => Some("is empty"),
-        b"." | b".." => Some("leads to another directory"),
-        name if name.contains(&b'/') => Some("contains a slash"),
-        name if name.contains(&0) => Some("contains a NUL byte"),
-        name if name.len() > limits::FILE_NAME_BYTES => Some("is too long"),
-        _ => None,
-    }
 }

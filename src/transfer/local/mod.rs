@@ -40,8 +40,7 @@ pub(crate) use crate::sftp::Times;
 /// has checked the names.
 pub(crate) type HostPath = Vec<Vec<u8>>;
 
-/// Work with files. Each job has answers, except [`FileJob::Abandon`]. `tag` is returned with the
-/// answer.
+/// Work with files. `tag` is returned with the answer.
 #[derive(Debug)]
 pub(crate) enum FileJob {
     /// Lists a source, unless that was done before.
@@ -59,7 +58,7 @@ pub(crate) enum FileJob {
     /// Gives the file its length, mode and name. A part file that cannot be finished is removed.
     Finish { part: Arc<Part>, tag: u32, file: NewFile, asker: CommandId },
     /// Removes the part file, or keeps it so that a later copy can resume it.
-    Abandon { part: Arc<Part>, keep: bool },
+    Abandon { part: Arc<Part>, keep: bool, asker: CommandId },
     /// Creates a directory, unless it exists.
     MakeDirectory { target: Arc<Target>, tag: u32, path: HostPath, asker: CommandId },
     /// Sets the mode and times of a directory that was made, after everything in it was written.
@@ -73,6 +72,23 @@ pub(crate) enum FileJob {
     },
     /// Creates a symbolic link.
     MakeLink { target: Arc<Target>, tag: u32, path: HostPath, leads_to: Vec<u8>, asker: CommandId },
+}
+
+impl FileJob {
+    /// Whether the job changes files of this machine. It has one answer, for the command that
+    /// asked, and that command has not ended before.
+    pub(crate) fn is_change(&self) -> bool {
+        match self {
+            Self::List { .. } | Self::Read { .. } | Self::Check { .. } | Self::Hash { .. } => false,
+            Self::Begin { .. }
+            | Self::Write { .. }
+            | Self::Finish { .. }
+            | Self::Abandon { .. }
+            | Self::MakeDirectory { .. }
+            | Self::SetDirectory { .. }
+            | Self::MakeLink { .. } => true,
+        }
+    }
 }
 
 impl Job for FileJob {
@@ -98,9 +114,9 @@ impl Job for FileJob {
             Self::Finish { part, tag, file, asker } => {
                 vec![(asker, FileAnswer::Finished { tag, result: part.finish(file) })]
             }
-            Self::Abandon { part, keep } => {
+            Self::Abandon { part, keep, asker } => {
                 part.abandon(keep);
-                Vec::new()
+                vec![(asker, FileAnswer::Abandoned)]
             }
             Self::MakeDirectory { target, tag, path, asker } => {
                 vec![(asker, FileAnswer::Made { tag, result: target.make_directory(&path) })]
@@ -144,7 +160,8 @@ impl Job for FileJob {
             Self::Finish { part, tag, asker, .. } => {
                 vec![(asker, FileAnswer::Finished { tag, result: Err(problem(&part.path())) })]
             }
-            Self::Abandon { .. } => Vec::new(),
+            // Dropping the part has the same effect.
+            Self::Abandon { asker, .. } => vec![(asker, FileAnswer::Abandoned)],
             Self::MakeDirectory { target, tag, asker, .. }
             | Self::SetDirectory { target, tag, asker, .. }
             | Self::MakeLink { target, tag, asker, .. } => {

@@ -15,6 +15,7 @@ use super::folder::{FileId, Folder, Found, Kind, set};
 use super::target::{NewFile, Target};
 use crate::error::LocalProblem;
 use crate::limits;
+use crate::transfer::names::hidden;
 
 /// A file that is being written. Its name is `.NAME.sshoal-SUFFIX`, and only its owner may read it,
 /// until it is finished.
@@ -239,9 +240,7 @@ impl Drop for Part {
 pub(super) fn random_name(name: &[u8]) -> Result<Vec<u8>, LocalProblem> {
     let random =
         getrandom::u64().map_err(|e| LocalProblem::io("get a random name for", PathBuf::new(), e))?;
-    let suffix = format!(".sshoal-{random:016x}");
-    let cut = name.len().min(limits::FILE_NAME_BYTES - suffix.len() - 1);
-    Ok([b".", &name[..cut], suffix.as_bytes()].concat())
+    Ok(hidden(name, &format!(".sshoal-{random:016x}")))
 }
 
 /// The name of a part file that a later copy of the same file will find. The size and the time of

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use super::{Operation, entry_name, metadata, wrong_kind};
+use super::{Operation, metadata, wrong_kind};
 use crate::error::{RemotePath, TransferProblem};
 use crate::limits;
 use crate::output::{DirectoryEntry, FileKind, FileResult};
 use crate::sftp::{Names, Reply, Request, StatusCode};
+use crate::transfer::names;
 use crate::transfer::replies::{Refusal, refused};
 use crate::transfer::requests::{Step, Tag};
 use crate::transfer::task::TaskCx;
@@ -42,7 +43,7 @@ impl List {
     fn take(&mut self, names: Names<'_>) -> Result<(), TransferProblem> {
         for name in names {
             let name = name?;
-            let Some(bytes) = entry_name(&name)? else { continue };
+            let Some(bytes) = names::entry(name.name)? else { continue };
             self.bytes += bytes.len() as u64;
             self.entries.push(DirectoryEntry { name: bytes.into(), metadata: metadata(&name.attrs) });
         }

@@ -17,8 +17,7 @@ use super::requests::Tag;
 use super::task::TaskCx;
 use crate::error::{RemotePath, TransferProblem};
 use crate::output::{FileKind, FileMetadata, FileResult};
-use crate::sftp::{self, Attrs, Name, Reply};
-use crate::{limits, text};
+use crate::sftp::{self, Attrs, Reply};
 
 /// A request, after it was checked, as all hosts with the same paths share it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,21 +85,4 @@ fn metadata(attrs: &Attrs) -> FileMetadata {
 fn wrong_kind(path: &[u8], found: FileKind, wanted: FileKind) -> TransferProblem {
     let (found, wanted) = (found.with_article(), wanted.with_article());
     TransferProblem::WrongKind { path: RemotePath::new(path), found, wanted }
-}
-
-/// The name of an entry of a directory. `None` for the directory itself, and for the one above it.
-fn entry_name<'a>(entry: &Name<'a>) -> Result<Option<&'a [u8]>, TransferProblem> {
-    match entry.name {
-        b"." | b".." => Ok(None),
-        name if !name.is_empty()
-            && name.len() <= limits::REMOTE_NAME_BYTES
-            && memchr::memchr2(b'/', 0, name).is_none() =>
-        {
-            Ok(Some(name))
-        }
-        name => {
-            let name = text::sanitise_bounded(name, limits::PEER_TEXT);
-            Err(TransferProblem::Protocol(format!("an entry of a directory is named \"{name}\"")))
-        }
-    }
 }

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::{Operation, Recursion, entry_name};
+use super::{Operation, Recursion};
 use crate::error::{RemotePath, TransferProblem};
 use crate::limits;
 use crate::output::FileResult;
 use crate::sftp::{Attrs, FileKind, Names, Reply, Request, StatusCode};
+use crate::transfer::names;
 use crate::transfer::put::paths;
 use crate::transfer::replies::{Refusal, done, refused};
 use crate::transfer::requests::{Step, Tag};
@@ -160,7 +161,7 @@ impl Remove {
         };
         for name in names {
             let name = name?;
-            let Some(bytes) = entry_name(&name)? else { continue };
+            let Some(bytes) = names::entry(name.name)? else { continue };
             self.entries += 1;
             self.bytes += bytes.len() as u64;
             let is_directory = name.attrs.kind() == Some(FileKind::Directory);

@@ -1,6 +1,6 @@
 //! Paths on a host. They are bytes, and their separator is a slash.
 
-use crate::limits;
+use crate::transfer::names::hidden;
 
 /// The path of a name in a directory.
 pub(in crate::transfer) fn join(directory: &[u8], name: &[u8]) -> Vec<u8> {
@@ -33,13 +33,7 @@ pub(in crate::transfer) fn trim(path: &[u8]) -> &[u8] {
 /// that would be too long is cut.
 pub(super) fn temporary(target: &[u8], number: u32) -> Vec<u8> {
     let (directory, name) = split(target);
-    let end = format!(".sshoal-{number}");
-    let room = limits::FILE_NAME_BYTES - 1 - end.len();
-    let mut path = directory.to_vec();
-    path.push(b'.');
-    path.extend_from_slice(&name[..name.len().min(room)]);
-    path.extend_from_slice(end.as_bytes());
-    path
+    [directory, &hidden(name, &format!(".sshoal-{number}"))].concat()
 }
 
 /// Whether a name is one that [`temporary`] makes.
@@ -64,6 +58,7 @@ pub(in crate::transfer) fn parents(path: &[u8]) -> Vec<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits;
 
     #[test]
     fn a_path_has_a_directory_and_a_name() {

@@ -12,6 +12,7 @@ use crate::error::{RemotePath, TransferProblem};
 use crate::limits;
 use crate::sftp::{Attrs, FileKind, Reply, Request, StatusCode};
 use crate::transfer::local::{Entry, EntryKind, Listing};
+use crate::transfer::names::entry;
 use crate::transfer::replies::{done, refused};
 use crate::transfer::requests::{Step, Tag};
 use crate::transfer::task::TaskCx;
@@ -120,7 +121,7 @@ impl Prune {
     }
 
     fn list(&mut self, cx: &mut TaskCx<'_>) {
-        for slot in 0..self.lanes.len() {
+        for slot in 0..self.lanes.len().min(cx.requests.max_handles) {
             if self.lanes[slot].is_some() || !cx.requests.has_room() {
                 continue;
             }
@@ -282,12 +283,7 @@ impl Prune {
         attrs: &Attrs,
     ) -> Result<(), TransferProblem> {
         self.count()?;
-        if matches!(name, b"." | b"..") {
-            return Ok(());
-        }
-        if name.is_empty() || name.contains(&b'/') || name.contains(&0) {
-            return Err(TransferProblem::Protocol("a name in a directory is no name of a file".to_owned()));
-        }
+        let Some(name) = entry(name)? else { return Ok(()) };
         let path = if below.is_empty() { name.to_vec() } else { paths::join(below, name) };
         let kind = attrs.kind().ok_or(TransferProblem::Unsupported {
             what: "kinds of files in its directories",

@@ -127,22 +127,10 @@ impl SshSession {
     pub(crate) fn inbox(&mut self, id: ChannelId) -> Option<&mut Inbox> {
         let state = self.channels.get(id.0)?.state(&self.raw);
         if state.held > 0 && state.noted.is_none() {
-            self.take_held(id);
+            // An error is reported by the next poll too.
+            let _ = self.refill(id);
         }
         Some(&mut self.channels.get_mut(id.0)?.state_mut(&mut self.raw).inbox)
-    }
-
-    /// Takes what was held back because the next half of the window begins with it.
-    fn take_held(&mut self, id: ChannelId) {
-        let _scope = self.listen();
-        let Some(channel) = self.channels.get_mut(id.0) else { return };
-        let mut buffer = vec![0_u8; mem::take(&mut channel.state_mut(&mut self.raw).held)];
-        // libssh does not read from the socket if it has buffered bytes for this channel.
-        let read = usize::try_from(channel.call(&mut self.raw, ChannelCall::Read(&mut buffer)));
-        let state = channel.state_mut(&mut self.raw);
-        let read = read.unwrap_or(0).min(buffer.len());
-        state.window.pass(read);
-        state.inbox.stdout.extend_from_slice(&buffer[..read]);
     }
 
     /// How many bytes the peer accepts on this channel now.
@@ -351,7 +339,12 @@ impl SshSession {
         let _scope = self.listen();
         let Some(channel) = self.channels.get_mut(id.0) else { return Ok(()) };
         let state = channel.state(&self.raw);
-        let held = state.held.min(limits::INBOX_TUNNEL.saturating_sub(state.inbox.stdout.len()));
+        let room = match state.noted {
+            Some(_) => limits::INBOX_TUNNEL.saturating_sub(state.inbox.stdout.len()),
+            // Less than a packet was held back, because the next half of the window begins there.
+            None => usize::MAX,
+        };
+        let held = state.held.min(room);
         if held == 0 {
             return Ok(());
         }
@@ -361,6 +354,9 @@ impl SshSession {
         if let Ok(read) = usize::try_from(rc) {
             let state = channel.state_mut(&mut self.raw);
             state.held -= read.min(held);
+            if state.noted.is_none() {
+                state.window.pass(read.min(held));
+            }
             state.inbox.stdout.extend_from_slice(&buffer[..read.min(held)]);
         }
         self.check_fatal()?;

@@ -41,6 +41,8 @@ pub(super) struct FileGet {
     /// How many bytes have arrived, and in how many reads that were short.
     arrived: u64,
     short_reads: u64,
+    /// Where the host says that the file ends, before the size that it has given.
+    end: Option<u64>,
     /// What has arrived since the last visit.
     pieces: Vec<(u64, Vec<u8>)>,
     /// The writes on their way, by number: the first offset, and the number of bytes.
@@ -127,6 +129,7 @@ impl FileGet {
             rests: Vec::new(),
             arrived: 0,
             short_reads: 0,
+            end: None,
             pieces: Vec::new(),
             writes: BTreeMap::new(),
             next_write: 0,
@@ -191,6 +194,9 @@ impl FileGet {
     fn settle(&mut self, cx: &mut TaskCx<'_>) {
         let is_written = self.pieces.is_empty() && self.writes.is_empty();
         let has_arrived = self.asked.is_empty() && self.rests.is_empty();
+        if let Some(end) = self.end.filter(|_| has_arrived && self.state == FileState::Reading) {
+            self.changed(end);
+        }
         match self.state {
             FileState::Reading if self.is_sized && has_arrived && self.next >= self.opened.size => {
                 self.enter(FileState::Checking);
@@ -232,7 +238,8 @@ impl FileGet {
     pub(super) fn abandon(&mut self, cx: &mut TaskCx<'_>) {
         let is_right = !matches!(self.problem, Some(TransferProblem::RemoteFileChanged { .. }));
         if let Some(part) = self.part.take() {
-            cx.jobs.push(FileJob::Abandon { part, keep: self.settings.target.resume && is_right });
+            let keep = self.settings.target.resume && is_right;
+            cx.jobs.push(FileJob::Abandon { part, keep, asker: cx.id });
         }
     }
 
@@ -286,7 +293,9 @@ impl FileGet {
             (Step::Measure, Reply::Attrs { attrs, .. }) => self.check(&new_file(attrs)),
             (Step::Measure, other) => self.refuse("look at", other)?,
             (Step::Read { offset, len }, Reply::Data { bytes, .. }) => self.data((offset, len), bytes, cx)?,
-            (Step::Read { offset, .. }, Reply::Status { code: StatusCode::Eof, .. }) => self.end(offset, cx),
+            (Step::Read { offset, .. }, Reply::Status { code: StatusCode::Eof, .. }) => {
+                self.ended(offset, cx)
+            }
             (Step::Read { .. }, other) => self.refuse("read", other)?,
             _ => {}
         }

@@ -30,7 +30,8 @@ impl FileGet {
             return may_ask.then_some((self.next, self.step));
         }
         let left = self.opened.size.saturating_sub(self.next);
-        if left == 0 || self.next.saturating_sub(self.first_gap()) >= limits::RESUME_GAP {
+        if left == 0 || self.end.is_some() || self.next.saturating_sub(self.first_gap()) >= limits::RESUME_GAP
+        {
             return None;
         }
         let (offset, len) = (self.next, u64::from(self.step).min(left) as u32);
@@ -113,9 +114,12 @@ impl FileGet {
     }
 
     /// Handles the end of the file.
-    pub(super) fn end(&mut self, offset: u64, cx: &mut TaskCx<'_>) {
+    pub(super) fn ended(&mut self, offset: u64, cx: &mut TaskCx<'_>) {
         if self.is_sized {
-            return self.changed(offset);
+            // Reads before this one may be short: the file ends where nothing more is left to ask
+            // for.
+            self.end = Some(self.end.map_or(offset, |end| end.min(offset)));
+            return;
         }
         self.opened.size = offset;
         cx.report.done.total = cx.report.done.total.saturating_add(offset);

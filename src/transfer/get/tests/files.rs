@@ -109,9 +109,61 @@ fn a_file_that_shrinks_is_an_error_and_leaves_nothing() {
         host.sizes.insert("/file".to_owned(), 150);
     });
     let text = failed(run.get("/file", "copy", host, |get| get).run());
-    let expected = "/file changed while it was read: 150 bytes were expected, and 100 found; fetch it again";
+    let expected = "/file changed while it was read: it has 100 instead of 150 bytes; fetch it again";
     assert_eq!(text, expected);
     assert_eq!(run.tree(), [""; 0]);
+}
+
+#[test]
+fn the_length_of_a_file_that_shrinks_is_exact_whatever_comes_first() {
+    for (size, length) in [(100_000, 40_000), (3 * CHUNK, CHUNK), (3 * CHUNK, 0), (200 * CHUNK, 70_001)] {
+        for seed in 0..10 {
+            let mut run = Run::new();
+            let host = Host::new().file("/file", contents(length)).with(|host| {
+                host.sizes.insert("/file".to_owned(), size as u64);
+            });
+            let mut rig = run.get("/file", "copy", host, |get| get).in_random_order(seed);
+            let text = failed(rig.run());
+            let expected = format!("it has {length} instead of {size} bytes;");
+            assert!(text.contains(&expected), "{text}");
+            assert_eq!(run.tree(), [""; 0]);
+        }
+    }
+}
+
+#[test]
+fn a_host_that_prints_text_first_is_told_from_one_that_speaks_sftp() {
+    let version = [0, 0, 0, 5, 2, 0, 0, 0, 3];
+    let long = "long ".repeat(1000);
+    let after = |text: &str| [text.as_bytes(), &version].concat();
+    for (answer, expected) in [
+        (after("Welcome to web1\n"), Some("Welcome to web1")),
+        (after("hi\n"), Some("hi")),
+        (after("\x1b]52;c;aGk=\x07"), Some("\\x1b]52;c;aGk=\\x07")),
+        (b"long ".repeat(1000), Some(&long)),
+        (b"\xff\xff\xff\xf0abc".to_vec(), None),
+        (after("\0\0\0\x01a"), None),
+    ] {
+        for seed in 0..20 {
+            let mut run = Run::new();
+            let answer = answer.clone();
+            let host = Host::new()
+                .quirk(move |_, request| matches!(request, Request::Init).then(|| vec![answer.clone()]));
+            let text = failed(run.get("/file", "copy", host, |get| get).in_random_order(seed).run());
+            match expected {
+                Some(expected) => {
+                    let shown =
+                        text.strip_prefix("the host sent the text \"").unwrap_or_else(|| panic!("{text}"));
+                    // What has arrived by then is shown.
+                    let (shown, advice) = shown.split_once("\" in place of SFTP; ").unwrap();
+                    let shown = shown.trim_end_matches('…');
+                    assert!(expected.starts_with(shown) && (2..=512).contains(&shown.len()), "{text}");
+                    assert!(advice.contains("must print nothing"), "{text}");
+                }
+                None => assert!(text.starts_with("the SFTP server violated the protocol: "), "{text}"),
+            }
+        }
+    }
 }
 
 /// What the file of a host changes to once it was read.
@@ -140,11 +192,12 @@ impl Change {
 fn a_file_that_grows_or_changes_is_an_error() {
     for (bytes, modified) in [(contents(120), 1_000_000_001), (contents(100), 1_000_000_001)] {
         let mut run = Run::new();
-        let found = bytes.len();
+        let what = match bytes.len() {
+            100 => "its modification time is another one".to_owned(),
+            found => format!("it has {found} instead of 100 bytes"),
+        };
         let text = failed(changing(bytes, modified).run(&mut run, |get| get));
-        let expected = format!(
-            "/file changed while it was read: 100 bytes were expected, and {found} found; fetch it again"
-        );
+        let expected = format!("/file changed while it was read: {what}; fetch it again");
         assert_eq!(text, expected);
         assert_eq!(run.tree(), [""; 0]);
     }

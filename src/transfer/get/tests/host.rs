@@ -1,6 +1,6 @@
 //! A host in memory, with an SFTP server that can misbehave.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::sftp::{Attrs, Extensions, Name, Reply, Request, StatusCode, Times, peer};
 
@@ -24,11 +24,17 @@ pub(super) struct Host {
     /// The longest data in a reply.
     pub(super) max_read: usize,
     pub(super) names_per_reply: usize,
+    /// How many handles may be open.
+    pub(super) max_handles: usize,
     /// Whether names come with their attributes.
     pub(super) lists_attrs: bool,
     open: HashMap<Vec<u8>, (String, usize)>,
     next_handle: u32,
     pub(super) most_open: usize,
+    /// The requests to close whose answers have not arrived.
+    closing: HashSet<u32>,
+    /// The most handles that were open or being closed.
+    pub(super) most_held: usize,
     /// The requests, as text.
     pub(super) log: Vec<String>,
     pub(super) quirk: Option<Quirk>,
@@ -47,10 +53,13 @@ impl Host {
             modified: 1_000_000_000,
             max_read: usize::MAX,
             names_per_reply: 3,
+            max_handles: 100,
             lists_attrs: true,
             open: HashMap::new(),
             next_handle: 0,
             most_open: 0,
+            closing: HashSet::new(),
+            most_held: 0,
             log: Vec::new(),
             quirk: None,
         }
@@ -154,7 +163,7 @@ impl Host {
                 peer::encode(&Reply::Version { version: 3, extensions })
             }
             Request::Limits => {
-                let limits: [u64; 4] = [262_144, 261_120, 261_120, 100];
+                let limits: [u64; 4] = [262_144, 261_120, 261_120, self.max_handles as u64];
                 let bytes = limits.map(u64::to_be_bytes).concat();
                 peer::encode(&Reply::Extended { id, bytes: &bytes })
             }
@@ -177,10 +186,14 @@ impl Host {
                 let Some((path, _)) = self.follow(&path_of(path)) else {
                     return status(StatusCode::NoSuchFile);
                 };
+                if self.open.len() == self.max_handles {
+                    return status(StatusCode::Failure);
+                }
                 self.next_handle += 1;
                 let handle = self.next_handle.to_be_bytes().to_vec();
                 self.open.insert(handle.clone(), (path, 0));
                 self.most_open = self.most_open.max(self.open.len());
+                self.most_held = self.most_held.max(self.open.len() + self.closing.len());
                 peer::encode(&Reply::Handle { id, handle: &handle })
             }
             Request::Fstat { handle } => {
@@ -189,6 +202,7 @@ impl Host {
             }
             Request::Close { handle } => {
                 assert!(self.open.remove(*handle).is_some(), "closed twice");
+                self.closing.insert(id);
                 status(StatusCode::Ok)
             }
             Request::Read { handle, offset, len } => {
@@ -224,6 +238,13 @@ impl Host {
         match names.is_empty() {
             true => peer::status(id, StatusCode::Eof, b""),
             false => peer::names(id, &names),
+        }
+    }
+
+    /// Notes that an answer has arrived.
+    pub(super) fn arrived(&mut self, reply: &[u8]) {
+        if let Some(id) = reply.get(5..).and_then(|reply| reply.first_chunk()) {
+            self.closing.remove(&u32::from_be_bytes(*id));
         }
     }
 

@@ -3,6 +3,7 @@
 mod allowance;
 mod files;
 mod host;
+mod links;
 mod random;
 mod trees;
 
@@ -175,6 +176,7 @@ impl Rig {
             let cut = self.random.as_mut().map_or(reply.len(), |random| random.below(reply.len()));
             self.transfer.receive(&reply[..cut]);
             self.transfer.receive(&reply[cut..]);
+            self.host.arrived(&reply);
         } else {
             for (_, answer) in self.jobs.remove(at - replies).run() {
                 self.transfer.answer(answer);

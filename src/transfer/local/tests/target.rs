@@ -38,7 +38,7 @@ fn a_file_of_another_length_is_discarded() {
     let part = rig.begin("file", 10);
     write(&part, 0, b"short").unwrap();
     let text = finish(&part, sized(10)).unwrap_err().to_string();
-    assert!(text.ends_with("/file has 5 bytes instead of 10 and was discarded; copy it again"), "{text}");
+    assert!(text.ends_with("/file has 5 instead of 10 bytes and was discarded; copy it again"), "{text}");
     assert_eq!(names(rig.root()), [""; 0]);
 }
 
@@ -65,13 +65,14 @@ fn a_part_that_is_forgotten_is_removed() {
     let part = rig.begin("file", 10);
     let answer = FileAnswer::Begun { tag: 1, result: Ok(Begun::Part { part, resume_at: 0 }) };
     assert_eq!(names(rig.root()).len(), 1);
-    assert!(answer.cleanup().unwrap().run().is_empty());
+    let done = answer.cleanup(id(1)).unwrap().run();
+    assert!(matches!(done[..], [(asker, FileAnswer::Abandoned)] if asker == id(1)));
     assert_eq!(names(rig.root()), [""; 0]);
     // Nothing in it is worth keeping.
     let rig = Rig::with(|options| options.resume = true);
     let file = NewFile { times: Some(Times { access: 5, modified: 6 }), ..sized(10) };
     let answer = FileAnswer::Begun { tag: 1, result: rig.try_begin("file", file) };
-    answer.cleanup().unwrap().run();
+    answer.cleanup(id(1)).unwrap().run();
     assert_eq!(names(rig.root()), [""; 0]);
 }
 

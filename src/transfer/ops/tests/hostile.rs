@@ -68,7 +68,7 @@ fn names_that_lead_elsewhere_are_an_error() {
                 _ => None,
             });
             let problem = error(request, &mut host);
-            assert!(problem.contains("an entry of a directory is named"), "{problem}");
+            assert!(problem.contains("the name of an entry of a directory "), "{problem}");
             let is_safe = |request: &String| !request.starts_with("REMOVE") && !request.starts_with("RMDIR");
             assert!(host.log.iter().all(is_safe), "{:?}", host.log);
         }

@@ -70,7 +70,10 @@ impl PutTask {
         cx: &mut TaskCx<'_>,
     ) -> Result<(), TransferProblem> {
         self.awaited = self.awaited.saturating_sub(1);
-        if self.state == PutState::Abandoned {
+        if Self::is_of_probe(slot) {
+            return self.reply_to_probe(Tag { slot, step }, reply, cx);
+        }
+        if self.is_abandoned() {
             return Ok(());
         }
         let entry = self.entry_path(slot);
@@ -97,25 +100,7 @@ impl PutTask {
                 Err(refusal) => return Err(refusal.problem("create the directory", &entry)),
             },
             Step::Look => self.looked(&entry, reply, cx)?,
-            Step::MakeLink => match done(reply)? {
-                Ok(()) => cx.report.done.links += 1,
-                // Version 3 cannot replace a link.
-                Err(_) => self.send(slot, Step::Replace, &Request::Remove { path: &entry }, cx),
-            },
-            Step::Replace => {
-                let target = self.link_target(slot);
-                match done(reply)? {
-                    Ok(()) => {
-                        let request = Request::Symlink { target: &target, link: &entry };
-                        self.send(slot, Step::Rename, &request, cx);
-                    }
-                    Err(refusal) => cx.report.note(refusal.problem("create the link", &entry)),
-                }
-            }
-            Step::Rename => match done(reply)? {
-                Ok(()) => cx.report.done.links += 1,
-                Err(refusal) => cx.report.note(refusal.problem("create the link", &entry)),
-            },
+            Step::MakeLink | Step::Replace | Step::Rename => self.made_link(Tag { slot, step }, reply, cx)?,
             Step::SetAttributes => {
                 if let Err(refusal) = done(reply)? {
                     cx.report.note(refusal.problem("set the mode or the times of", &entry));
@@ -152,12 +137,5 @@ impl PutTask {
 
     pub(super) fn entry_path(&self, slot: u32) -> Vec<u8> {
         self.entry(slot).map_or_else(|| self.target.clone(), |entry| self.path(&entry.path))
-    }
-
-    pub(super) fn link_target(&self, slot: u32) -> Vec<u8> {
-        match self.entry(slot).map(|entry| &entry.kind) {
-            Some(EntryKind::Symlink { target }) => target.clone(),
-            _ => Vec::new(),
-        }
     }
 }

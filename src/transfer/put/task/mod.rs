@@ -1,9 +1,11 @@
 //! A put on one host: first the directories, then the files, several at a time.
 
 mod entries;
+mod links;
 
 use std::sync::Arc;
 
+use self::links::LinkOrder;
 use super::file::FilePut;
 use super::options::Placement;
 use super::prune::Prune;
@@ -45,6 +47,7 @@ pub(in crate::transfer) struct PutTask {
     left: Vec<RemotePath>,
     /// What deletes the rest, while that is done.
     prune: Option<Box<Prune>>,
+    link_order: LinkOrder,
 }
 
 /// How far a put is.
@@ -85,6 +88,7 @@ impl PutTask {
             awaited: 0,
             left: Vec::new(),
             prune: None,
+            link_order: LinkOrder::default(),
         }
     }
 
@@ -151,15 +155,16 @@ impl PutTask {
                 }
                 EntryKind::Symlink { .. } if is_dry => cx.report.done.links += 1,
                 EntryKind::File { .. } => {
-                    let places = &self.files[..cx.requests.max_files.min(limits::FILES_AT_ONCE)];
+                    let places = &self.files[..cx.requests.max_handles.min(limits::FILES_AT_ONCE)];
                     let Some(slot) = places.iter().position(Option::is_none) else { return };
                     let mut file = FilePut::new(slot as u32, &self.plan, (self.next, entry), path);
                     file.start(cx);
                     self.files[slot] = Some(Box::new(file));
                 }
                 EntryKind::Symlink { target } => {
-                    let slot = FIRST_ENTRY + self.next as u32;
-                    self.send(slot, Step::MakeLink, &Request::Symlink { target, link: &path }, cx);
+                    if !self.make_link(target, &path, cx) {
+                        return;
+                    }
                 }
                 EntryKind::Directory => {}
             }
@@ -203,6 +208,10 @@ impl PutTask {
                 *place = None;
             }
         }
+    }
+
+    fn is_abandoned(&self) -> bool {
+        self.state == PutState::Abandoned
     }
 
     fn file(&mut self, index: usize) -> Option<&mut Box<FilePut>> {
@@ -296,6 +305,6 @@ impl Task for PutTask {
 
     fn left_over(&self) -> Vec<RemotePath> {
         let present = self.files.iter().flatten().filter_map(|file| file.left_over());
-        self.left.iter().cloned().chain(present).collect()
+        self.left.iter().cloned().chain(present).chain(self.probe_left_over()).collect()
     }
 }

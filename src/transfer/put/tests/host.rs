@@ -42,6 +42,8 @@ pub(super) struct Host {
     pub requests: usize,
     /// Whether the disk loses the last byte of each write.
     pub loses_bytes: bool,
+    /// Whether the path of a link precedes its target, as in the draft.
+    pub has_draft_links: bool,
 }
 
 /// The time at which the host writes files.
@@ -61,6 +63,7 @@ impl Host {
             refuse: Box::new(|_, _| None),
             requests: 0,
             loses_bytes: false,
+            has_draft_links: false,
         };
         for path in ["/", "/srv", "/srv/app"] {
             host.nodes.insert(path.as_bytes().to_vec(), Node::directory());
@@ -243,6 +246,10 @@ impl Host {
             Request::Rename { to, .. } if self.nodes.contains_key(to) => return Err(StatusCode::Failure),
             Request::Rename { from, to } => self.rename(from, to)?,
             Request::Symlink { target, link } => {
+                let (target, link) = if self.has_draft_links { (link, target) } else { (target, link) };
+                if !self.has_directory(link) {
+                    return Err(StatusCode::NoSuchFile);
+                }
                 if self.nodes.contains_key(link) {
                     return Err(StatusCode::Failure);
                 }

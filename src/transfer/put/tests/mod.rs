@@ -4,6 +4,7 @@
 mod allowance;
 mod directed;
 mod host;
+mod links;
 mod pruning;
 mod random;
 mod world;

@@ -82,7 +82,7 @@ fn a_directory_arrives_with_everything_in_it() {
 
     // What leads back to where it is, is left out.
     let followed = error(&mut client, get("followed")).to_string();
-    assert!(followed.contains("1 of the files were not copied"), "{followed}");
+    assert!(followed.contains("1 of the files was not copied"), "{followed}");
     assert!(followed.contains("/a/up: the link leads back to a directory that contains it"), "{followed}");
     assert!(fs::read(folder.path().join("followed/a/to-b/c/deep")).expect("there") == contents(100_000));
     assert!(fs::read(folder.path().join("followed/link")).expect("there") == contents(500));

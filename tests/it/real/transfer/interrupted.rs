@@ -14,7 +14,6 @@ use tempfile::{TempDir, tempdir};
 
 use super::{names, sshd};
 use crate::real::{SLOW, guard, with_key};
-use crate::support::eventually;
 use crate::support::fleet::Driven;
 use crate::support::sshd::Sshd;
 
@@ -91,9 +90,8 @@ impl Fixture {
     #[track_caller]
     fn assert_untouched(&self, error: &HostError) {
         let there = self.folder.path().join("there");
-        // A file of this machine is removed by a thread of its own.
-        let what = format!("nothing but the old file after: {error}");
-        eventually(SLOW, &what, || (names(&there) == ["target"]).then_some(()));
+        // A part file is removed before the outcome is reported.
+        assert_eq!(names(&there), ["target"], "{error}");
         assert_eq!(fs::read(there.join("target")).expect("there"), OLD);
         assert_eq!(error.left_over(), [], "{error}");
     }
@@ -142,10 +140,37 @@ fn a_lost_connection_names_what_is_left() {
     assert_eq!(names(&there), [".target.sshoal-1", "target"]);
     fs::remove_file(left).expect("removed");
 
+    for _ in 0..5 {
+        let id = fixture.begin(fixture.get());
+        fixture.sshd.daemon().kill_sessions();
+        let error = fixture.failed(id);
+        fixture.assert_untouched(&error);
+    }
+}
+
+#[test]
+fn a_get_of_a_host_that_is_removed_ends_and_leaves_nothing() {
+    let _dog = guard("transfer_removed");
+    let mut fixture = Fixture::new();
     let id = fixture.begin(fixture.get());
-    fixture.sshd.daemon().kill_sessions();
+    let host = fixture.driven.fleet.command(id).expect("it runs").host();
+    assert!(fixture.driven.fleet.remove_host(host));
+    let command = fixture.driven.fleet.command(id).expect("its part file is left");
+    assert!(!command.is_finished() && command.outcome().is_none());
     let error = fixture.failed(id);
     fixture.assert_untouched(&error);
+}
+
+#[test]
+fn a_fleet_that_is_dropped_leaves_no_part_file() {
+    let _dog = guard("transfer_dropped");
+    for _ in 0..5 {
+        let mut fixture = Fixture::new();
+        fixture.begin(fixture.get());
+        let Fixture { driven, folder, .. } = fixture;
+        drop(driven);
+        assert_eq!(names(&folder.path().join("there")), ["target"]);
+    }
 }
 
 type Change = (&'static str, fn(&Path));

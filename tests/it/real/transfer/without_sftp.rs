@@ -3,8 +3,8 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
-use sshoal::ParallelClient;
-use sshoal::transfer::Put;
+use sshoal::transfer::{Get, Put};
+use sshoal::{Command, ParallelClient};
 use tempfile::tempdir;
 
 use super::{contents, done, error, names};
@@ -50,6 +50,23 @@ fn openssh_without_its_subsystem_receives_by_scp() {
     let mut client = build(client_for(&sshd, HOST));
     let folder = tempdir().expect("a folder");
     check(&mut client, folder.path());
+}
+
+#[test]
+fn a_shell_that_prints_text_first_is_named_as_the_cause() {
+    let _dog = guard("sftp_after_text");
+    let command = "ForceCommand echo 'Welcome to web1'; exec /usr/lib/openssh/sftp-server";
+    let sshd = super::sshd().option(command).start();
+    let mut client = build(client_for(&sshd, HOST));
+    let folder = tempdir().expect("a folder");
+    let there = |name: &str| folder.path().join(name).to_str().expect("UTF-8").to_owned();
+    fs::write(folder.path().join("file"), "x").expect("written");
+    let put = Command::from(Put::bytes(*b"x", there("new")));
+    for work in [put, Get::new(there("file"), folder.path().join("copy")).into()] {
+        let text = error(&mut client, work).to_string();
+        assert!(text.contains("sent the text \"Welcome to web1\" in place of SFTP; its shell"), "{text}");
+    }
+    assert_eq!(names(folder.path()), ["file"]);
 }
 
 #[test]
