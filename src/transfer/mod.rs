@@ -39,6 +39,7 @@ mod get;
 pub(crate) mod local;
 mod names;
 mod ops;
+mod phase;
 mod plan;
 mod put;
 mod replies;

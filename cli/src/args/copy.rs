@@ -28,11 +28,12 @@ pub struct CopyArgs {
     pub connection: ConnectionArgs,
     #[command(flatten)]
     pub pace: PaceArgs,
-    /// Bytes of files per second, of all hosts together, such as 10M [default: no limit]
+    /// Bytes per second, of all hosts together, such as 10M
     ///
-    /// The unit is required: k, M and G are thousands, Ki, Mi and Gi are powers of 1024, B is a byte
-    /// (rsync counts in KiB, and `scp -l` in kbit, each for one host). Hosts take turns, so that
-    /// they advance evenly. -u and --deadline go on while a copy waits for its turn, --idle does not.
+    /// Contents of files count; there is no limit by default. The unit is required: k, M and G are
+    /// thousands, Ki, Mi and Gi are powers of 1024, B is a byte (rsync counts in KiB, and `scp -l`
+    /// in kbit, each for one host). Hosts take turns, so that they advance evenly. -u and --deadline
+    /// go on while a copy waits for its turn, --idle does not.
     #[arg(long, value_name = "RATE", value_parser = rate, help_heading = "Running")]
     pub bwlimit: Option<u64>,
     /// Limit of each copy [default: none]
@@ -278,7 +279,7 @@ pub struct PutHow {
     #[arg(long, value_enum, value_name = "WHAT", default_value_t, hide_possible_values = true)]
     pub links: Links,
     /// Compare copies by SHA-256, which the hosts compute, before they are renamed
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     pub checksum: bool,
     /// Have copies on the hosts' disks before they are renamed
     #[arg(long, hide_short_help = true)]

@@ -277,7 +277,7 @@ fn what_was_copied_is_counted_also_where_something_failed() {
         (Some(1), "web2: 3 files, 13 B; 1 new directory\n"),
         "{done:?}"
     );
-    assert!(done.err.contains("sshoal: web1: 1 of the files were not copied; the first: "), "{done:?}");
+    assert!(done.err.contains("sshoal: web1: 1 of the files was not copied: "), "{done:?}");
     assert!(done.err.contains("sshoal: 5 files, 26 B; 1 new directory; "), "{done:?}");
     assert_eq!(names(&there.join("web1")), ["a", "b", "b/sub", "c"]);
 }
