@@ -242,7 +242,7 @@ pub struct GetArgs {
     #[arg(long, help_heading = "Copying")]
     pub no_clobber: bool,
     /// Files may grow meanwhile, as logs do
-    #[arg(long, help_heading = "Copying")]
+    #[arg(long, help_heading = "Copying", hide_short_help = true)]
     pub growing: bool,
     /// Have copies on the disk before they count
     #[arg(long, help_heading = "Copying", hide_short_help = true)]
