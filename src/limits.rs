@@ -189,7 +189,7 @@ pub const LAST_OUTPUT: usize = 2 * 1024 * 1024;
 /// Bytes of input that are passed to libssh per host and visit. Input beyond the limit waits for
 /// the next visit. Each write counts as at least a [`WRITE_CHUNK`], because even a tiny packet
 /// takes time.
-pub const INPUT_PER_VISIT: usize = 16 * WRITE_CHUNK;
+pub const INPUT_PER_VISIT: usize = 8 * WRITE_CHUNK;
 
 /// Name servers used (glibc: `MAXNS`).
 pub const DNS_SERVERS: usize = 3;

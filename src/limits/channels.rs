@@ -1,10 +1,17 @@
 //! Limits of what passes through a channel.
 
-/// Bytes that are passed to libssh in one write, which are one packet for most servers. With all
-/// that libssh adds, they fit into 16 KiB: it rounds the sizes of its buffers up to a power of two,
-/// and keeps two such buffers for each host that was written to. Packets of twice that size take
-/// 5 % less CPU time.
-pub const WRITE_CHUNK: usize = 16 * 1024 - 128;
+/// Most bytes that are passed to libssh in one write, which are one packet for most servers. With
+/// all that libssh adds, they fit into 32 KiB: it rounds the sizes of its buffers up to a power of
+/// two, and keeps two such buffers for each host that was written to.
+pub const WRITE_CHUNK: usize = 2 * WRITE_CHUNK_OF_MANY;
+
+/// The same in a fleet of [`MANY_HOSTS`] or more, where libssh's buffers count: with all that it
+/// adds, 16 KiB. Servers need a fifth more time for packets of this size.
+pub const WRITE_CHUNK_OF_MANY: usize = 16 * 1024 - 128;
+
+/// From how many hosts on memory is worth more than the rate of a single host. With one host less,
+/// libssh keeps 16 MiB for all of them.
+pub const MANY_HOSTS: usize = 256;
 
 /// Packets that one write may be split into when the peer accepts only tiny ones.
 pub const WRITE_PACKETS: usize = 8;
@@ -20,4 +27,4 @@ pub const WINDOW: usize = 2 * 1024 * 1024;
 
 /// Bytes that arrive on a channel before its window is grown to [`WINDOW`] again. Each growth
 /// costs a message. With fewer bytes, more of the window is open when the server is distant.
-pub const WINDOW_STEP: usize = WINDOW / 4;
+pub const WINDOW_STEP: usize = WINDOW / 8;

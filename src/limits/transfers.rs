@@ -69,10 +69,10 @@ pub const SFTP_HANDLE: usize = 256;
 
 /// Bytes of a chunk: what is read of a local file at a time, and shared by all hosts that need it.
 ///
-/// A chunk is what two writes to libssh take ([`WRITE_CHUNK`]), less the request before it. So most
-/// chunks become two SSH packets each, without being copied together with others first. Every SFTP
-/// server accepts as much (draft-ietf-secsh-filexfer-02, section 3: packets of 34,000 bytes).
-pub const CHUNK: usize = 2 * WRITE_CHUNK - 64;
+/// A chunk is what one write to libssh takes ([`WRITE_CHUNK`]), or two in a fleet of many hosts,
+/// less the request before it. So most chunks become SSH packets without being copied together with
+/// others first. Every SFTP server accepts as much (draft-ietf-secsh-filexfer-02, section 3: packets of 34,000 bytes).
+pub const CHUNK: usize = WRITE_CHUNK - 64;
 
 /// Bytes of a local file or directory that are kept in memory for the hosts that it is copied to.
 /// Hosts whose places in the file are further apart than this make the file be read again, usually

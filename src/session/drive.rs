@@ -91,7 +91,7 @@ impl Session {
                 // Answers of the server wait behind output that was not read.
                 commands.give_place_back(cx.execs);
             }
-            if pumped == Pumped::More || cx.input_budget == 0 {
+            if pumped == Pumped::More || cx.input_budget.is_used_up() {
                 cx.out.push(Effect::Again);
                 return Ok(());
             }

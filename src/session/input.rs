@@ -13,6 +13,7 @@ use crate::credential::UserPassword;
 use crate::error::{CancelCause, HostError, HostErrorKind};
 use crate::hostkey::{DiskAnswer, DiskRequest};
 use crate::ids::{CommandId, StdStream};
+use crate::limits;
 use crate::link::algorithms::Algorithms;
 use crate::link::{Conduit, Link};
 use crate::proxy_command::CommandReport;
@@ -153,6 +154,40 @@ pub(crate) enum CommandNews {
     Finished,
 }
 
+/// How much input may still be sent in a step.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct InputBudget {
+    left: usize,
+    at_once: usize,
+}
+
+impl InputBudget {
+    /// The budget of a step in a fleet of so many hosts.
+    pub(crate) fn of(hosts: usize) -> Self {
+        let at_once =
+            if hosts < limits::MANY_HOSTS { limits::WRITE_CHUNK } else { limits::WRITE_CHUNK_OF_MANY };
+        Self { left: limits::INPUT_PER_VISIT, at_once }
+    }
+
+    pub(super) fn is_used_up(self) -> bool {
+        self.left == 0
+    }
+
+    /// How many bytes one write may send.
+    pub(super) fn next_write(self) -> usize {
+        self.left.min(self.at_once)
+    }
+
+    /// Counts a write, as at least the usual number of bytes: even a tiny packet takes time.
+    pub(super) fn count_write(&mut self, bytes: usize) {
+        self.take(bytes.max(self.at_once));
+    }
+
+    pub(super) fn take(&mut self, bytes: usize) {
+        self.left = self.left.saturating_sub(bytes);
+    }
+}
+
 /// The context of a step.
 pub(crate) struct Cx<'a> {
     pub now: Instant,
@@ -165,8 +200,7 @@ pub(crate) struct Cx<'a> {
     /// The proxy command, if one leads to the host.
     pub command: Option<&'a mut dyn CommandReport>,
     pub execs: &'a mut Execs,
-    /// How many bytes of input may still be sent in this step.
-    pub input_budget: usize,
+    pub input_budget: InputBudget,
     /// How many bytes of files the transfers may request in this visit. What they do not use up is
     /// left.
     pub allowance: &'a mut u64,
@@ -174,4 +208,25 @@ pub(crate) struct Cx<'a> {
     pub scratch: &'a mut Vec<u8>,
     /// The step's effects, in order.
     pub out: &'a mut Vec<Effect>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_is_used_up_by_whole_writes() {
+        for (hosts, at_once, writes) in
+            [(1, 32_512, 8), (limits::MANY_HOSTS - 1, 32_512, 8), (limits::MANY_HOSTS, 16_256, 16)]
+        {
+            let mut budget = InputBudget::of(hosts);
+            for number in 0..writes {
+                assert!(!budget.is_used_up());
+                assert_eq!(budget.next_write(), at_once, "{hosts} hosts");
+                // A write of one byte counts as a whole one.
+                budget.count_write(if number % 2 == 0 { at_once } else { 1 });
+            }
+            assert!(budget.is_used_up());
+        }
+    }
 }

@@ -46,7 +46,7 @@ use std::time::{Duration, Instant};
 
 pub(crate) use attempts::Jitter;
 pub(crate) use exec::{Exec, Execs, Traffic};
-pub(crate) use input::{CommandNews, Cx, Effect, Input, TouchRequest};
+pub(crate) use input::{CommandNews, Cx, Effect, Input, InputBudget, TouchRequest};
 pub(crate) use keepalive::Keepalive;
 pub use key_scan::ScannedHost;
 pub(crate) use target::{

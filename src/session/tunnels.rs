@@ -85,11 +85,10 @@ impl Tunnels {
             advanced = true;
             self.follow(channel, news, peer, cx);
         }
-        while cx.input_budget > 0 {
+        while !cx.input_budget.is_used_up() {
             let Some(TunnelRequest { id, host, port, conduit }) = self.waiting.pop_front() else { break };
             advanced = true;
-            cx.input_budget =
-                cx.input_budget.saturating_sub(limits::INPUT_PER_VISIT / limits::TUNNELS_PER_VISIT);
+            cx.input_budget.take(limits::INPUT_PER_VISIT / limits::TUNNELS_PER_VISIT);
             if conduit.is_abandoned() {
                 continue;
             }

@@ -419,27 +419,33 @@ mod tests {
 
     #[test]
     fn chunks_are_sent_as_they_are_and_small_pieces_together() {
-        let chunk: Arc<[u8]> = (0..limits::CHUNK).map(|at| at as u8).collect();
-        let mut requests = Requests::default();
-        requests.begin_write(0, b"handle", 0, 2 * limits::CHUNK as u32);
-        requests.data(chunk.clone(), 0..limits::CHUNK);
-        requests.data(chunk.clone(), 0..limits::CHUNK);
-        requests.send(Tag { slot: 0, step: Step::Close }, &Request::Close { handle: b"handle" });
-        let (mut copied, mut buffer) = (Vec::new(), Vec::new());
-        while requests.unsent() > 0 {
-            let bytes = requests.next_bytes(&mut buffer, limits::WRITE_CHUNK);
-            let is_shared = chunk.as_ptr_range().contains(&bytes.as_ptr());
-            let len = bytes.len();
-            copied.push((len, is_shared));
-            requests.consume(len);
-        }
+        const CHUNK: usize = limits::CHUNK;
+        const HALF: usize = limits::WRITE_CHUNK_OF_MANY;
+        let chunk: Arc<[u8]> = (0..CHUNK).map(|at| at as u8).collect();
         let header = 4 + 1 + 4 + (4 + 6) + 8 + 4;
         let close = 4 + 1 + 4 + (4 + 6);
-        let (chunk, write) = (limits::CHUNK, limits::WRITE_CHUNK);
-        // The request and the first chunk fit into two writes to libssh, and so does each chunk.
-        let first = [(write, false), (header + chunk - write, true)];
-        let expected = [&first[..], &[(write, true), (chunk - write, true), (close, false)]].concat();
-        assert_eq!(copied, expected);
+        // The request and the first chunk fit into one large write, or two small ones. So does each
+        // chunk after it, of which the first write may have taken the beginning.
+        let first = limits::WRITE_CHUNK;
+        let large = vec![(first, false), (header + 2 * CHUNK - first, true), (close, false)];
+        let first = [(HALF, false), (header + CHUNK - HALF, true)];
+        let small = [&first[..], &[(HALF, true), (CHUNK - HALF, true), (close, false)]].concat();
+        for (at_once, expected) in [(limits::WRITE_CHUNK, large), (HALF, small)] {
+            let mut requests = Requests::default();
+            requests.begin_write(0, b"handle", 0, 2 * CHUNK as u32);
+            requests.data(chunk.clone(), 0..CHUNK);
+            requests.data(chunk.clone(), 0..CHUNK);
+            requests.send(Tag { slot: 0, step: Step::Close }, &Request::Close { handle: b"handle" });
+            let (mut sent, mut buffer) = (Vec::new(), Vec::new());
+            while requests.unsent() > 0 {
+                let bytes = requests.next_bytes(&mut buffer, at_once);
+                let is_shared = chunk.as_ptr_range().contains(&bytes.as_ptr());
+                let len = bytes.len();
+                sent.push((len, is_shared));
+                requests.consume(len);
+            }
+            assert_eq!(sent, expected);
+        }
     }
 
     fn sent_so_far(requests: &mut Requests) {

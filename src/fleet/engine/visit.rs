@@ -13,10 +13,10 @@ use crate::fleet::events::Entry;
 use crate::fleet::password_guard;
 use crate::fleet::schedule::Drain;
 use crate::ids::CommandId;
-use crate::limits;
 use crate::link::Conduit;
 use crate::session::{
-    Awaited, CommandNews, Cx, Effect, HostState, Input, Target, TunnelId, TunnelProgress, TunnelRequest,
+    Awaited, CommandNews, Cx, Effect, HostState, Input, InputBudget, Target, TunnelId, TunnelProgress,
+    TunnelRequest,
 };
 
 impl Engine {
@@ -28,6 +28,7 @@ impl Engine {
 
     /// Like [`visit`](Self::visit); transfers may request this many bytes of files.
     pub(super) fn visit_with(&mut self, index: usize, input: Input, mut allowance: u64, now: Instant) {
+        let input_budget = InputBudget::of(self.hosts.slots.len());
         let Some(slot) = self.hosts.slots.get_mut(index) else {
             return self.transfers.rate.give_back(allowance);
         };
@@ -49,7 +50,7 @@ impl Engine {
                     agent_is_busy,
                     command: child.and_then(|id| self.children.report(id)),
                     execs: &mut self.execs,
-                    input_budget: limits::INPUT_PER_VISIT,
+                    input_budget,
                     allowance: &mut allowance,
                     scratch: &mut self.scratch,
                     out: &mut out,

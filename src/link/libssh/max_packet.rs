@@ -49,13 +49,13 @@ mod tests {
             (10, 0),
             (11, 8),
             (1_034, 8 * 1_024),
-            (10_010, 10_000),
+            (20_010, 20_000),
             (32_768, limits::WRITE_CHUNK),
             (262_144, limits::WRITE_CHUNK),
         ] {
             assert_eq!(MaxPacket::Announced(announced).chunk(), chunk, "{announced}");
         }
         assert_eq!(MaxPacket::Unasked.chunk(), 0);
-        assert!(MaxPacket::Seen(2_031).is_tiny() && !MaxPacket::Seen(2_032).is_tiny());
+        assert!(MaxPacket::Seen(4_063).is_tiny() && !MaxPacket::Seen(4_064).is_tiny());
     }
 }

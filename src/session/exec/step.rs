@@ -8,13 +8,12 @@ use super::stop::send_signal;
 use super::{CloseStep, Exec, ExecState, Execs};
 use crate::error::{ChannelProblem, HostError, HostErrorKind};
 use crate::ids::CommandId;
-use crate::limits;
 use crate::link::{ChannelId, Link, LinkError, LinkErrorKind};
 use crate::output::{Outcome, Transferred};
 use crate::session::deadline::Deadline;
 use crate::session::failure::Peer;
 use crate::session::spare::Channels;
-use crate::session::{Cx, Effect, Failure};
+use crate::session::{Cx, Effect, Failure, InputBudget};
 use crate::stage::TimeoutKind;
 
 /// The result of one step of a command.
@@ -68,7 +67,7 @@ pub(in crate::session) struct ExecCx<'a> {
     pub link: &'a mut dyn Link,
     pub out: &'a mut Vec<Effect>,
     /// How many bytes of input may still be sent in this visit.
-    pub input_budget: &'a mut usize,
+    pub input_budget: &'a mut InputBudget,
     /// How many bytes of files the transfers may still request in this visit.
     pub allowance: &'a mut u64,
     pub scratch: &'a mut Vec<u8>,
@@ -288,15 +287,15 @@ impl Exec {
         if self.transfer.is_some() {
             return self.step_transfer(channel, cx);
         }
-        if *cx.input_budget > 0 && !self.stdin.is_empty() {
+        if !cx.input_budget.is_used_up() && !self.stdin.is_empty() {
             let waiting = self.stdin.front();
-            let waiting = &waiting[..waiting.len().min(*cx.input_budget)];
+            let waiting = &waiting[..waiting.len().min(cx.input_budget.next_write())];
             return match cx.link.write(channel, waiting) {
                 Ok(0) => Ok(Progress::Pending),
                 Ok(written) => {
                     self.stdin.consume(written);
                     self.traffic.sent += written as u64;
-                    *cx.input_budget = cx.input_budget.saturating_sub(written.max(limits::WRITE_CHUNK));
+                    cx.input_budget.count_write(written);
                     Ok(Progress::Advanced)
                 }
                 // The remote side has closed the channel or its end of the input, so drop the
@@ -345,16 +344,16 @@ impl Exec {
             self.stdin.abandon();
             return Ok(Progress::Advanced);
         }
-        if !transfer.has_unsent() || *cx.input_budget == 0 {
+        if !transfer.has_unsent() || cx.input_budget.is_used_up() {
             return Ok(Progress::Pending);
         }
-        let bytes = transfer.next_bytes(cx.scratch, limits::WRITE_CHUNK.min(*cx.input_budget));
+        let bytes = transfer.next_bytes(cx.scratch, cx.input_budget.next_write());
         match cx.link.write(channel, bytes) {
             Ok(0) => Ok(Progress::Pending),
             Ok(written) => {
                 transfer.sent(written);
                 self.traffic.sent += written as u64;
-                *cx.input_budget = cx.input_budget.saturating_sub(written.max(limits::WRITE_CHUNK));
+                cx.input_budget.count_write(written);
                 Ok(Progress::Advanced)
             }
             Err(LinkError { kind: LinkErrorKind::Denied, text }) => {

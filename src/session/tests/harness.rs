@@ -27,8 +27,8 @@ use crate::output::{Deliver, Outcome};
 use crate::proxy_command::{CommandReport, ProxyCommand};
 use crate::session::state::{Phase, State};
 use crate::session::{
-    AuthPlan, CommandNews, Connection, Cx, Effect, Exec, Execs, Input, Jitter, Keepalive, Offer, Permission,
-    Profile, RetryPolicy, ScannedHost, Session, Target, Timeouts, TrialEnd, TrialOf, TunnelId,
+    AuthPlan, CommandNews, Connection, Cx, Effect, Exec, Execs, Input, InputBudget, Jitter, Keepalive, Offer,
+    Permission, Profile, RetryPolicy, ScannedHost, Session, Target, Timeouts, TrialEnd, TrialOf, TunnelId,
     TunnelProgress, TunnelRequest, View,
 };
 use crate::transfer::Put;
@@ -518,7 +518,7 @@ impl Bench {
     pub(super) fn enter(&mut self, state: State) {
         let Self { session, link, execs, now, .. } = self;
         let calendar = || SystemTime::UNIX_EPOCH + CALENDAR;
-        let (input_budget, out) = (limits::INPUT_PER_VISIT, &mut Vec::new());
+        let (input_budget, out) = (InputBudget::of(1), &mut Vec::new());
         let agent_is_busy = false;
         session.enter(
             state,
@@ -543,7 +543,7 @@ impl Bench {
         let Self { session, link, execs, now, child, agent_is_busy, .. } = self;
         let agent_is_busy = *agent_is_busy;
         let calendar = || SystemTime::UNIX_EPOCH + CALENDAR;
-        let input_budget = limits::INPUT_PER_VISIT;
+        let input_budget = InputBudget::of(1);
         let command = child.as_mut().map(|child| child as &mut dyn CommandReport);
         let cx = &mut Cx {
             now: *now,

@@ -50,7 +50,7 @@ fn has_small_steps() -> bool {
 /// window of 2 MiB by at least half, and lets nobody else grow it.
 #[track_caller]
 fn assert_steps(growths: &[usize]) {
-    let largest = if has_small_steps() { 600_000 } else { 2 << 20 };
+    let largest = if has_small_steps() { 330_000 } else { 2 << 20 };
     // The first growths bring the window to its full size.
     assert!(growths.len() > 4, "{growths:?}");
     assert!(growths[2..].iter().all(|growth| *growth <= largest), "{growths:?}");
