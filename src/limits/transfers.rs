@@ -71,7 +71,8 @@ pub const SFTP_HANDLE: usize = 256;
 ///
 /// A chunk is what one write to libssh takes ([`WRITE_CHUNK`]), or two in a fleet of many hosts,
 /// less the request before it. So most chunks become SSH packets without being copied together with
-/// others first. Every SFTP server accepts as much (draft-ietf-secsh-filexfer-02, section 3: packets of 34,000 bytes).
+/// others first. Every SFTP server accepts as much (draft-ietf-secsh-filexfer-02, section 3:
+/// packets of 34,000 bytes).
 pub const CHUNK: usize = WRITE_CHUNK - 64;
 
 /// Bytes of a local file or directory that are kept in memory for the hosts that it is copied to.
