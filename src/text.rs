@@ -85,6 +85,11 @@ fn bounded(bytes: &[u8], max_bytes: usize, keeps: impl Fn(char) -> bool) -> Cow<
     Cow::Owned(out)
 }
 
+/// A number of things in words, such as `1 byte` or `2 bytes`.
+pub(crate) fn counted(count: u64, one: &str) -> String {
+    format!("{count} {one}{}", if count == 1 { "" } else { "s" })
+}
+
 /// Appends the text as one word for a POSIX shell. Inside single quotes, only the single quote is
 /// special (POSIX.1-2024, XCU 2.2.2).
 pub(crate) fn quote(text: &[u8], out: &mut Vec<u8>) {

@@ -6,8 +6,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::transfer::bytes;
-use crate::text::sanitise;
+use crate::text::{counted, sanitise};
 
 /// Why a file or directory of this machine cannot be copied from or to.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -155,7 +154,7 @@ pub enum LocalProblem {
         path: PathBuf,
     },
     /// What was written is not as long as the file.
-    #[error("{} has {found} instead of {} and was discarded; copy it again", shown(path), bytes(*expected))]
+    #[error("{} has {found} instead of {} and was discarded; copy it again", shown(path), counted(*expected, "byte"))]
     #[non_exhaustive]
     Length {
         /// The file that was to be written.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::host::peer;
 use super::local::LocalProblem;
 use crate::sftp::ProtocolError;
-use crate::text::sanitise;
+use crate::text::{counted, sanitise};
 
 /// Why a transfer failed on a host. Paths are shown so that they are safe for a terminal.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -53,7 +53,7 @@ pub enum TransferProblem {
     },
     /// What the server stored has another size than what was sent. Nothing was renamed to the
     /// target.
-    #[error("{path} has {} on the host after {expected} were sent; is its disk full?", bytes(*found))]
+    #[error("{path} has {} on the host after {expected} were sent; is its disk full?", counted(*found, "byte"))]
     #[non_exhaustive]
     WrongSize {
         /// The file on the host.
@@ -211,13 +211,8 @@ fn not_copied(failed: u64) -> String {
 fn changed(expected: u64, found: u64) -> String {
     match expected == found {
         true => "its modification time is another one".to_owned(),
-        false => format!("it has {found} instead of {}", bytes(expected)),
+        false => format!("it has {found} instead of {}", counted(expected, "byte")),
     }
-}
-
-/// A number of bytes in words.
-pub(super) fn bytes(count: u64) -> String {
-    format!("{count} byte{}", if count == 1 { "" } else { "s" })
 }
 
 /// The server's text, unless it only repeats the status.

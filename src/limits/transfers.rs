@@ -17,8 +17,8 @@ pub const SFTP_READ: usize = 32 * 1024;
 /// answers take a quarter of the CPU time of a put.
 pub const SFTP_WRITE: usize = 8 * CHUNK;
 
-/// Bytes of requests that wait to be sent before a task makes no more. The next visit
-/// needs no more than a few, and a host that does not read must not hold many.
+/// Bytes of requests that wait to be sent before a task makes no more. The next visit needs no more
+/// than a few, and a host that does not read must not hold many.
 pub const SFTP_UNSENT: usize = 32 * 1024;
 
 /// Files of a directory that one host copies at the same time. Small files take four round trips

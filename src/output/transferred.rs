@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::text::counted;
+
 /// What a transfer has done on one host so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -32,8 +34,7 @@ pub struct Transferred {
 /// The form for people, such as `3 files, 12045 bytes`.
 impl fmt::Display for Transferred {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let count = |count: u64, one: &str| format!("{count} {one}{}", if count == 1 { "" } else { "s" });
-        write!(f, "{}, {}", count(self.files, "file"), count(self.bytes, "byte"))?;
+        write!(f, "{}, {}", counted(self.files, "file"), counted(self.bytes, "byte"))?;
         let others = [
             (self.directories, "directory created", "directories created"),
             (self.links, "link created", "links created"),
