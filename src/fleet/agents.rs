@@ -148,21 +148,27 @@ impl Agents {
     }
 
     /// The hosts to try again, because an agent has listed its keys or takes too long.
-    pub(super) fn retry_unlisted(&mut self, now: Instant, is_touching: impl Fn(&Path) -> bool) -> IndexQueue {
+    /// `busy_until` says when an agent last waited for a touch.
+    pub(super) fn retry_unlisted(
+        &mut self,
+        now: Instant,
+        busy_until: impl Fn(&Path) -> Option<Instant>,
+    ) -> IndexQueue {
+        let wait = |since: Instant| since.checked_add(limits::AGENT_LIST_WAIT);
         let mut has_news = false;
         for client in &mut self.clients {
             has_news |= client.has_news();
             client.listing = match client.listing {
                 _ if client.agent.identities().is_some() => Listing::Idle,
                 Listing::Until(by) if by > now => continue,
-                // The agent may answer only after the touch.
-                Listing::Until(_) if is_touching(&client.agent.path) => {
-                    now.checked_add(limits::AGENT_LIST_WAIT).map_or(Listing::Overdue, Listing::Until)
-                }
-                Listing::Until(_) => {
-                    has_news = true;
-                    Listing::Overdue
-                }
+                // An agent may list its keys only after a touch.
+                Listing::Until(_) => match busy_until(&client.agent.path).and_then(wait) {
+                    Some(by) if by > now => Listing::Until(by),
+                    _ => {
+                        has_news = true;
+                        Listing::Overdue
+                    }
+                },
                 listing => listing,
             };
         }

@@ -71,6 +71,8 @@ struct Line {
     turns: Vec<(Asker, Instant)>,
     /// The host that waits for a touch. It is one of those in `turns`.
     touching: Option<Asker>,
+    /// When the last wait for a touch ended.
+    touched_at: Option<Instant>,
     waiting: BTreeMap<Ticket, Asker>,
 }
 
@@ -177,14 +179,23 @@ impl TouchGuard {
     /// Ends the turn of a host, or takes it out of the line. Does nothing for other hosts.
     pub(super) fn ended(&mut self, slot: usize, now: Instant) {
         let Some(mut turns) = self.in_use() else { return };
-        if let Some(agent) = turns.remove((self.fleet, slot)) {
+        let asker = (self.fleet, slot);
+        turns.answered(asker, now);
+        if let Some(agent) = turns.remove(asker) {
             turns.go_on(&agent, now);
         }
     }
 
     /// Whether a host waits for a touch by the user of this agent.
     pub(super) fn is_touching(&self, agent: &Path) -> bool {
-        self.in_use().is_some_and(|turns| turns.agents.get(agent).is_some_and(|line| line.touching.is_some()))
+        self.turns.lock().agents.get(agent).is_some_and(|line| line.touching.is_some())
+    }
+
+    /// When a host last waited for a touch by the user of this agent: `now` if one still does.
+    pub(super) fn busy_until(&self, agent: &Path, now: Instant) -> Option<Instant> {
+        let turns = self.turns.lock();
+        let Line { touching, touched_at, .. } = turns.agents.get(agent)?;
+        touching.map(|_| now).or(*touched_at)
     }
 
     /// Begins the turns that are due because earlier ones take too long.
@@ -251,6 +262,7 @@ impl Turns {
         let Some(Place { agent, .. }) = self.askers.get(&asker).cloned() else { return };
         let line = self.line(&agent);
         if line.touching.take_if(|touching| *touching == asker).is_some() {
+            line.touched_at = Some(now);
             line.turns.iter_mut().filter(|(other, _)| *other == asker).for_each(|(_, since)| *since = now);
             self.go_on(&agent, now);
         }

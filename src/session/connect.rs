@@ -299,11 +299,12 @@ impl Session {
         }
     }
 
-    /// Whether the login waits for an agent that may answer only after another host's touch. If so,
-    /// its time limits begin again.
+    /// Whether the login has waited for an agent that could answer only after another host's touch.
+    /// If so, its time limits begin again.
     pub(super) fn waits_for_other_touch(&mut self, cx: &Cx<'_>) -> bool {
         let State::Authenticating(login) = &mut self.state else { return false };
-        let waits = cx.agent_is_busy && login.awaits_agent() && !login.awaits_touch();
+        let was_busy = |deadline: Deadline| cx.agent_busy_until.is_some_and(|at| deadline.began_before(at));
+        let waits = self.deadline.is_some_and(was_busy) && login.awaits_agent() && !login.awaits_touch();
         if waits {
             login.was_held_up = true;
             self.attempts.renew_total(cx.now);

@@ -23,6 +23,11 @@ impl Deadline {
         one.into_iter().chain(other).min_by_key(|deadline| deadline.at)
     }
 
+    /// Whether the limit began before this time.
+    pub(super) fn began_before(self, time: Instant) -> bool {
+        time.checked_add(self.limit).is_some_and(|at| at > self.at)
+    }
+
     /// Returns the length of the limit if the limit has been reached.
     pub(super) fn expired(this: Option<Self>, now: Instant) -> Option<Duration> {
         this.filter(|deadline| deadline.at <= now).map(|deadline| deadline.limit)

@@ -194,9 +194,9 @@ pub(crate) struct Cx<'a> {
     /// Reads the calendar time. Used only to explain errors.
     pub calendar: fn() -> SystemTime,
     pub link: &'a mut dyn Link,
-    /// Whether another host waits for a touch by the user of the agent, which may not answer until
-    /// then.
-    pub agent_is_busy: bool,
+    /// When the agent last waited for a touch for another host: `now` if it still does. It may
+    /// answer nothing else meanwhile.
+    pub agent_busy_until: Option<Instant>,
     /// The proxy command, if one leads to the host.
     pub command: Option<&'a mut dyn CommandReport>,
     pub execs: &'a mut Execs,

@@ -237,7 +237,7 @@ impl Engine {
                 admission.queue_first(index, slot.view());
             }
         }
-        let mut unlisted = agents.retry_unlisted(now, |agent| touches.is_touching(agent));
+        let mut unlisted = agents.retry_unlisted(now, |agent| touches.busy_until(agent, now));
         while let Some(index) = unlisted.pop() {
             if let Some(slot) = hosts.slots.get(index) {
                 admission.queue(index, slot.view());

@@ -36,7 +36,7 @@ impl Engine {
         let host = (!slot.session.is_proxy()).then_some(id);
         let child = slot.child;
         let agent = slot.session.target().profile.agent.as_ref().filter(|_| slot.is_out_of_time(now));
-        let agent_is_busy = agent.is_some_and(|agent| self.schedule.touches.is_touching(agent));
+        let agent_busy_until = agent.and_then(|agent| self.schedule.touches.busy_until(agent, now));
         // The buffer is moved out of the engine, because applying the effects may lead to a nested
         // visit to the proxy in front of the host.
         let mut out = mem::take(&mut self.effects);
@@ -47,7 +47,7 @@ impl Engine {
                     now,
                     calendar: crate::clock::calendar,
                     link: &mut *slot.link,
-                    agent_is_busy,
+                    agent_busy_until,
                     command: child.and_then(|id| self.children.report(id)),
                     execs: &mut self.execs,
                     input_budget,

@@ -14,7 +14,7 @@ impl TouchGuard {
         let shared = self.turns.lock();
         let mut known = 0;
         for (agent, line) in &shared.agents {
-            let Line { turns, touching, waiting } = line;
+            let Line { turns, touching, waiting, .. } = line;
             assert!(touching.is_none_or(|asker| line.has_turn(asker)), "{agent:?}: {line:?}");
             assert!(waiting.is_empty() || !turns.is_empty(), "nobody has a turn at {agent:?}: {line:?}");
             for asker in turns.iter().map(|(asker, _)| asker).chain(waiting.values()) {
@@ -200,6 +200,26 @@ fn fleets_that_were_built_together_take_turns() {
     drop(two);
     assert_eq!(one.begun(), [1], "a fleet that is gone holds up nobody");
     assert_eq!(one.now, now);
+}
+
+/// An agent answers what it was asked meanwhile a moment after the touch.
+#[test]
+fn an_agent_was_busy_until_the_last_touch_ended() {
+    let [mut one, two] = Rig::two();
+    let busy = |rig: &Rig, now| rig.guard.busy_until(&agent("agent"), now);
+    let begun = one.now;
+    assert_eq!(busy(&one, begun), None);
+    assert!(one.may_touch(0));
+    one.now += MOMENT;
+    let touched = one.now;
+    assert_eq!((busy(&one, touched), busy(&two, touched)), (Some(touched), Some(touched)));
+    one.answered(0);
+    one.end(0);
+    assert_eq!(busy(&two, touched + MOMENT), Some(touched), "a fleet that asks for no touch sees it");
+    one.now += MOMENT;
+    assert!(one.may_touch(1));
+    one.end(1);
+    assert_eq!(busy(&two, one.now + MOMENT), Some(one.now), "a host that leaves ends its wait");
 }
 
 /// Whatever hosts do, at most one waits for a touch, and each gets its turn.

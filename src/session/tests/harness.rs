@@ -139,8 +139,8 @@ pub(super) struct Bench {
     /// Whether a lookup was requested and has not been answered.
     pub lookup: bool,
     pub agent: FakeAgent,
-    /// Whether another host waits for a touch by the agent's user.
-    pub agent_is_busy: bool,
+    /// When the agent's user was last asked for a touch for another host.
+    pub agent_busy_until: Option<Instant>,
     /// The security keys that the agent's user was asked to touch.
     pub touches: Vec<Arc<str>>,
     pub disk: FakeDisk,
@@ -260,7 +260,7 @@ impl Bench {
             lookups: vec![Ok(addresses)],
             lookup: false,
             agent: FakeAgent::with(&[]),
-            agent_is_busy: false,
+            agent_busy_until: None,
             touches: Vec::new(),
             disk: FakeDisk::new(),
             proxy_says: VecDeque::new(),
@@ -519,14 +519,14 @@ impl Bench {
         let Self { session, link, execs, now, .. } = self;
         let calendar = || SystemTime::UNIX_EPOCH + CALENDAR;
         let (input_budget, out) = (InputBudget::of(1), &mut Vec::new());
-        let agent_is_busy = false;
+        let agent_busy_until = None;
         session.enter(
             state,
             &mut Cx {
                 now: *now,
                 calendar,
                 link,
-                agent_is_busy,
+                agent_busy_until,
                 command: None,
                 execs,
                 input_budget,
@@ -540,8 +540,8 @@ impl Bench {
     fn raw_step(&mut self, input: Input) -> Vec<Effect> {
         self.link.begin_step();
         let mut out = Vec::new();
-        let Self { session, link, execs, now, child, agent_is_busy, .. } = self;
-        let agent_is_busy = *agent_is_busy;
+        let Self { session, link, execs, now, child, agent_busy_until, .. } = self;
+        let agent_busy_until = *agent_busy_until;
         let calendar = || SystemTime::UNIX_EPOCH + CALENDAR;
         let input_budget = InputBudget::of(1);
         let command = child.as_mut().map(|child| child as &mut dyn CommandReport);
@@ -549,7 +549,7 @@ impl Bench {
             now: *now,
             calendar,
             link,
-            agent_is_busy,
+            agent_busy_until,
             command,
             execs,
             input_budget,

@@ -125,31 +125,38 @@ fn a_key_that_is_not_touched_gives_way_to_the_next() {
 fn the_time_of_another_hosts_touch_is_not_the_time_of_this_login() {
     let mut bench = asked(&[2], &[AgentSign(2)]);
     bench.agent = FakeAgent::silent();
-    bench.agent_is_busy = true;
     for _ in 0..9 {
         bench.now = bench.deadline().unwrap();
+        bench.agent_busy_until = Some(bench.now);
         bench.step(Input::Wake);
         assert_eq!((bench.phase(), bench.deadline()), (Phase::Authenticating, Some(bench.now + AUTH)));
     }
-    bench.agent_is_busy = false;
+    // The touch ends, and the agent answers a moment later.
+    bench.agent_busy_until = Some(bench.now + Duration::from_millis(1));
+    bench.now = bench.deadline().unwrap();
+    bench.step(Input::Wake);
+    assert_eq!((bench.phase(), bench.deadline()), (Phase::Authenticating, Some(bench.now + AUTH)));
     bench.now += AUTH - Duration::from_millis(1);
     bench.step(Input::Signed(Some([2].into())));
     assert_eq!(bench.deadline(), Some(bench.now + AUTH), "the server's part has its time again");
     bench.run();
     assert!(bench.outcome(0).is_success());
 
-    let mut bench = asked(&[2], &[AgentSign(2)]);
-    bench.agent = FakeAgent::silent();
-    bench.now = bench.deadline().unwrap();
-    bench.step(Input::Wake);
-    assert_eq!(bench.phase(), Phase::BackingOff, "a time limit has passed");
+    for busy_until in [None, Some(())] {
+        let mut bench = asked(&[2], &[AgentSign(2)]);
+        bench.agent = FakeAgent::silent();
+        bench.agent_busy_until = busy_until.map(|()| bench.deadline().unwrap() - AUTH);
+        bench.now = bench.deadline().unwrap();
+        bench.step(Input::Wake);
+        assert_eq!(bench.phase(), Phase::BackingOff, "a time limit has passed since the last touch");
+    }
 }
 
 /// A server that is silent is not the agent's fault.
 #[test]
 fn a_busy_agent_extends_no_other_limit() {
     let mut bench = Bench::new(Script::peer(Peer { auth_after: None, ..Peer::default() }));
-    bench.agent_is_busy = true;
+    bench.agent_busy_until = Some(bench.now + TOUCH_TIME * 9);
     bench.command();
     bench.run();
     let kind = bench.error(0).kind();
@@ -157,7 +164,7 @@ fn a_busy_agent_extends_no_other_limit() {
 
     let mut bench = asked(&[SK], &[AgentSign(SK)]);
     bench.agent = FakeAgent::silent();
-    bench.agent_is_busy = true;
+    bench.agent_busy_until = Some(bench.now + TOUCH_TIME * 9);
     bench.run();
     let kind = bench.error(0).kind();
     assert!(matches!(kind, HostErrorKind::Timeout { kind: TimeoutKind::Touch, .. }), "{kind}");
