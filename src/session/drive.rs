@@ -47,10 +47,10 @@ impl Session {
         }
         // When a command ends, up to three messages are sent: a window adjustment, EOF and CLOSE.
         // Corking joins them into one segment. A session in which no command can end sends one
-        // message per visit, so corking would gain nothing.
+        // message per visit, or many large ones, so corking would gain nothing.
         let may_end = match &self.role {
             Role::Host(commands) => {
-                commands.begun().iter().any(|id| cx.execs.get(*id).is_some_and(Exec::is_started))
+                commands.begun().iter().any(|id| cx.execs.get(*id).is_some_and(Exec::may_end))
             }
             Role::Proxy(_) => false,
         };

@@ -238,6 +238,11 @@ impl Exec {
         self.state() >= CommandState::Sent
     }
 
+    /// Whether the next answers of the server may end the command.
+    pub(crate) fn may_end(&self) -> bool {
+        self.is_started() && self.transfer.as_ref().is_none_or(|transfer| transfer.may_end())
+    }
+
     /// Whether the command is running and is not being stopped.
     pub(crate) fn is_running(&self) -> bool {
         self.state() == CommandState::Running

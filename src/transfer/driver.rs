@@ -300,6 +300,11 @@ impl Transfer {
         }
     }
 
+    /// Whether the next answer of the server may end the transfer.
+    pub(crate) fn may_end(&self) -> bool {
+        self.requests.in_flight() <= 1
+    }
+
     pub(crate) fn has_ended(&self) -> bool {
         self.phase == Phase::Ended
     }

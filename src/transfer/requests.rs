@@ -212,6 +212,11 @@ impl Requests {
         self.lack
     }
 
+    /// How many requests wait for their answers.
+    pub(super) fn in_flight(&self) -> usize {
+        self.in_flight.len()
+    }
+
     /// How many files and directories are being closed.
     pub(crate) fn closing(&self) -> usize {
         self.in_flight.iter().filter(|(_, tag)| tag.step == Step::Close).count()
