@@ -99,6 +99,11 @@ struct Tally {
     is_over: bool,
 }
 
+/// How many of this many hosts leave and come per second.
+fn replaced(hosts: usize) -> usize {
+    (hosts / REPLACED).max(1)
+}
+
 struct Daemon<'a> {
     fleet: Fleet,
     sim: &'a Sim,
@@ -130,7 +135,12 @@ impl<'a> Daemon<'a> {
             tally: Tally::default(),
             drained: false,
         };
-        daemon.take_in(size);
+        // In small numbers, as later. Hosts that are added together share their settings, and
+        // commands that are started together are one run, so memory would grow until each of the
+        // first hosts has been replaced.
+        while daemon.hosts.len() < size {
+            daemon.take_in(replaced(size).min(size - daemon.hosts.len()));
+        }
         daemon
     }
 
@@ -174,7 +184,7 @@ impl<'a> Daemon<'a> {
         let command = Command::new(format!("lines {LINES}")).time_limit(LIMIT);
         self.start(command, hosts);
         if step % STEPS == STEPS - 1 {
-            let count = (self.hosts.len() / REPLACED).max(1);
+            let count = replaced(self.hosts.len());
             self.let_go(count);
             self.take_in(count);
         }

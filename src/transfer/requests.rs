@@ -96,8 +96,9 @@ struct OpenWrite {
     slot: u32,
     /// How many bytes of data are missing.
     missing: usize,
-    /// Requests that follow the write.
+    /// Requests that follow the write, and the sum of their lengths.
     later: Vec<Vec<u8>>,
+    later_bytes: usize,
 }
 
 impl Piece {
@@ -154,7 +155,7 @@ impl Requests {
     /// Whether a task should make another request now. Requests that clean up are made in any
     /// case.
     pub(crate) fn has_room(&self) -> bool {
-        let later: usize = self.open_write.iter().flat_map(|write| &write.later).map(Vec::len).sum();
+        let later = self.open_write.as_ref().map_or(0, |write| write.later_bytes);
         self.in_flight.len() < limits::SFTP_IN_FLIGHT && self.unsent + later < limits::SFTP_UNSENT
     }
 
@@ -232,7 +233,10 @@ impl Requests {
         request.encode(id, &mut bytes);
         self.in_flight.push_back((id, tag));
         match &mut self.open_write {
-            Some(write) => write.later.push(bytes),
+            Some(write) => {
+                write.later_bytes += bytes.len();
+                write.later.push(bytes);
+            }
             None => self.queue(Piece::Request(bytes)),
         }
     }
@@ -242,7 +246,7 @@ impl Requests {
     pub(crate) fn begin_write(&mut self, slot: u32, handle: &[u8], offset: u64, len: u32) {
         debug_assert!(self.open_write.is_none(), "two writes at once");
         self.send(Tag { slot, step: Step::Write { len } }, &Request::Write { handle, offset, data_len: len });
-        self.open_write = Some(OpenWrite { slot, missing: len as usize, later: Vec::new() });
+        self.open_write = Some(OpenWrite { slot, missing: len as usize, later: Vec::new(), later_bytes: 0 });
         self.go_on();
     }
 
@@ -420,6 +424,21 @@ mod tests {
             requests.send(Tag { slot, step: Step::Look }, &Request::Lstat { path: b"/a" });
         }
         assert_eq!(is_pending(&requests, 0), [false, true, false]);
+    }
+
+    #[test]
+    fn requests_that_wait_for_an_open_write_take_room() {
+        let mut requests = Requests::default();
+        requests.begin_write(0, b"h", 0, 1);
+        let path = vec![b'p'; limits::SFTP_UNSENT / 2];
+        for has_room in [true, false] {
+            requests.send(Tag { slot: 1, step: Step::Look }, &Request::Lstat { path: &path });
+            assert_eq!(requests.has_room(), has_room);
+        }
+        requests.data([0].into(), 0..1);
+        assert!(!requests.has_room());
+        sent_so_far(&mut requests);
+        assert!(requests.has_room());
     }
 
     #[test]
