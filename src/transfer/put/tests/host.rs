@@ -36,6 +36,8 @@ pub(super) struct Host {
     pub extensions: Extensions,
     /// The limits of the server, if it has that extension: of packets, reads, writes and handles.
     pub limits: [u64; 4],
+    /// How often a handle was asked for when the limit was reached.
+    pub out_of_handles: usize,
     /// Decides about each request by its number, before it is carried out.
     pub refuse: Refuse,
     /// How many requests the host has read.
@@ -60,6 +62,7 @@ impl Host {
             given: 0,
             extensions: Extensions { posix_rename: true, fsync: true, limits: false },
             limits: [0; 4],
+            out_of_handles: 0,
             refuse: Box::new(|_, _| None),
             requests: 0,
             loses_bytes: false,
@@ -95,6 +98,15 @@ impl Host {
     /// How many files are open.
     pub(super) fn open_files(&self) -> usize {
         self.handles.len() + self.listings.len()
+    }
+
+    fn check_handles(&mut self) -> Result<(), StatusCode> {
+        let [.., max] = self.limits;
+        if max == 0 || (self.open_files() as u64) < max {
+            return Ok(());
+        }
+        self.out_of_handles += 1;
+        Err(StatusCode::Failure)
     }
 
     fn has_directory(&self, path: &[u8]) -> bool {
@@ -133,6 +145,7 @@ impl Host {
         };
         match *request {
             Request::Open { path, flags, attrs } => {
+                self.check_handles()?;
                 let has = |flag: OpenFlags| flags | flag == flags;
                 if !self.has_directory(path) {
                     return Err(StatusCode::NoSuchFile);
@@ -197,6 +210,7 @@ impl Host {
                 self.nodes.remove(path);
             }
             Request::Opendir { path } => {
+                self.check_handles()?;
                 let node = self.nodes.get(path).ok_or(StatusCode::NoSuchFile)?;
                 if node.mode & DIRECTORY == 0 {
                     return Err(StatusCode::Failure);

@@ -63,6 +63,18 @@ fn only_what_the_source_has_stays() {
 }
 
 #[test]
+fn no_more_handles_are_open_than_the_server_allows() {
+    for max in 1..=4 {
+        let (_source, mut world) = world(|put| put);
+        world.host.extensions.limits = true;
+        world.host.limits = [0, 0, 0, max];
+        end(&mut world);
+        assert_eq!(there(&world), [".gone.sshoal-1", "a", "b", "b.d", "b/c", "e"]);
+        assert_eq!(world.host.out_of_handles, 0, "{max} handles");
+    }
+}
+
+#[test]
 fn a_dry_run_counts_and_changes_nothing() {
     let (_source, mut world) = world(|put| put.dry_run(true));
     let before = world.host.nodes.clone();
