@@ -6,15 +6,17 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::assert_clean;
+use crate::clock;
 use crate::ids::CommandId;
 use crate::limits;
+use crate::output::Outcome;
 use crate::reactor::workers::Job as _;
 use crate::sftp::{Attrs, Extensions, Name, Reply, Request, StatusCode, Times, peer};
 use crate::transfer::local::FileJob;
 use crate::transfer::{Get, Links, Shared, Transfer, Work};
 
 /// Any bytes as the mind of a server: each says how the next request is answered, and with what. A
-/// get copies from it into a directory.
+/// get copies from it into a directory. A server without SFTP sends pieces of the mind as they are.
 ///
 /// The oracles: the get ends; nothing is written outside of its directory, and each link leads to a
 /// place in the directory; a part file is left only if it can be resumed; what waits for the disk
@@ -30,8 +32,11 @@ pub fn get(data: &[u8]) {
     let get = get.max_entries(200).max_depth(6).max_bytes(1 << 20);
     let planned = Work::Get(get).plan(&mut Shared::default(), &mut |path| Ok(path.to_vec()), false);
     let Ok(plan) = planned else { panic!("not planned") };
-    let mut server = Server { mind, sent: Vec::new(), replies: Vec::new(), piece: usize::from(flags) + 1 };
-    let problem = server.run(Transfer::new(CommandId::new(0, 0), &plan, "host"));
+    let (id, is_plain) = (CommandId::new(0, 0), is_set(7) && plan.plain_command().is_some());
+    let transfer =
+        if is_plain { Transfer::plain(id, &plan, "host") } else { Transfer::new(id, &plan, "host") };
+    let piece = usize::from(flags) + 1;
+    let problem = Server { mind, is_plain, sent: Vec::new(), replies: Vec::new(), piece }.run(transfer);
     assert_clean(&problem.unwrap_or_default());
     // The host may choose such names too.
     let may_have_parts = is_set(4) || memchr::memmem::find(data, b".sshoal-").is_some();
@@ -94,6 +99,8 @@ impl<'a> Mind<'a> {
 
 struct Server<'a> {
     mind: Mind<'a>,
+    /// Whether it has no SFTP, and `scp` sends the file.
+    is_plain: bool,
     /// What the get has sent, and the server has not read.
     sent: Vec<u8>,
     /// What the server has answered, and the get has not read.
@@ -106,7 +113,7 @@ impl Server<'_> {
     /// Runs the get to its end, and returns how it has failed.
     fn run(&mut self, mut transfer: Transfer) -> Option<String> {
         let mut jobs: Vec<FileJob> = Vec::new();
-        let mut end = None;
+        let (mut end, now) = (None, clock::now());
         for _ in 0..1_000_000 {
             self.receive(&mut transfer);
             jobs.extend(transfer.take_jobs());
@@ -123,9 +130,10 @@ impl Server<'_> {
             } else if let Some(end) = end {
                 return end.err().map(|problem| problem.to_string());
             } else {
-                transfer.server_ended(None);
+                let exit = (self.mind.byte() & 1 == 0).then_some(Outcome::Exited(0));
+                transfer.server_ended(exit.as_ref().filter(|_| self.is_plain));
             }
-            transfer.go_on();
+            transfer.go_on_with(&mut u64::MAX.clone(), now);
         }
         panic!("no end: {transfer:?}");
     }
@@ -141,6 +149,10 @@ impl Server<'_> {
             transfer.sent(count);
         }
         let sent = std::mem::take(&mut self.sent);
+        if self.is_plain {
+            let replies = sent.iter().map(|_| self.mind.bytes(255).to_vec());
+            return self.replies.extend(replies.filter(|reply| !reply.is_empty()));
+        }
         let mut rest = &sent[..];
         while let Some(received) = peer::receive(rest).unwrap_or_else(|error| panic!("{error}")) {
             rest = received.rest;

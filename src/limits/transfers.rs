@@ -144,3 +144,12 @@ const _: () = assert!(TRANSFER_SHARE >= CHUNK && TRANSFER_SHARE >= SFTP_READ);
 /// How much of a limit on the rate of transfers may be used up at once, as a time, in addition to
 /// one [`TRANSFER_SHARE`]. A turn that is late by less than this loses nothing of the rate.
 pub const TRANSFER_BURST: Duration = Duration::from_millis(250);
+
+/// Longest line that the `scp` of a host may send, in bytes. It ends with the name of the file,
+/// which has up to 255 bytes, or with the text of an error.
+pub const SCP_LINE: usize = 4 * 1024;
+
+/// Writes of one file from `scp` that are on their way at a time: one for the thread, and one that
+/// follows. What arrives meanwhile becomes a single write, so the memory for them does not depend
+/// on how the host cuts the contents.
+pub const SCP_WRITES: usize = 2;

@@ -91,7 +91,9 @@ impl Session {
                 // Answers of the server wait behind output that was not read.
                 commands.give_place_back(cx.execs);
             }
-            if pumped == Pumped::More || cx.input_budget.is_used_up() {
+            // A step may make room: a transfer is allowed what it has read.
+            let may_go_on = self.may_go_on(cx.execs);
+            if pumped == Pumped::More || cx.input_budget.is_used_up() || may_go_on {
                 cx.out.push(Effect::Again);
                 return Ok(());
             }

@@ -7,7 +7,6 @@ use super::errand::{Errand, ErrandResult};
 use super::local::{FileAnswer, FileJob};
 use super::phase::Phase;
 use super::plan::Plan;
-use super::put::ScpTask;
 use super::report::Report;
 use super::requests::{Requests, Step, Tag};
 use super::task::{Task, TaskCx};
@@ -22,7 +21,7 @@ use crate::sftp::{Decoder, Limits, Reply, Request};
 #[derive(Debug)]
 pub(crate) struct Transfer {
     id: CommandId,
-    /// Whether the server has no SFTP, so that a program on the host receives the file.
+    /// Whether the server has no SFTP, so that a program on the host receives or sends the file.
     is_plain: bool,
     phase: Phase,
     decoder: Decoder,
@@ -51,13 +50,8 @@ impl Transfer {
 
     /// Begins a transfer over the channel of the [command](Plan::plain_command) that does without
     /// SFTP.
-    pub(crate) fn plain(id: CommandId, plan: &Plan) -> Self {
-        let task: Box<dyn Task> = match plan {
-            Plan::Put(plan) => Box::new(ScpTask::new(plan.clone())),
-            // There is no such command.
-            Plan::Get(_) | Plan::File(_) => plan.task(""),
-        };
-        Self { is_plain: true, ..Self::of(id, task, Phase::Working) }
+    pub(crate) fn plain(id: CommandId, plan: &Plan, host: &str) -> Self {
+        Self { is_plain: true, ..Self::of(id, plan.plain_task(host), Phase::Working) }
     }
 
     fn of(id: CommandId, task: Box<dyn Task>, phase: Phase) -> Self {
@@ -257,6 +251,7 @@ impl Transfer {
             self.problem.get_or_insert(problem);
             self.lose();
         } else {
+            self.requests.drop_unsent();
             self.go_on();
         }
     }
@@ -277,6 +272,11 @@ impl Transfer {
     /// Whether the input of the server ends after what waits to be sent.
     pub(crate) fn wants_eof(&self) -> bool {
         self.is_plain && self.task.wants_eof() && self.requests.unsent() == 0
+    }
+
+    /// Whether only the end of the channel stops what runs on the host.
+    pub(crate) fn ends_with_channel(&self) -> bool {
+        self.is_plain && self.task.ends_with_channel()
     }
 
     fn enter(&mut self, next: Phase) {
@@ -352,6 +352,9 @@ impl Transfer {
     /// How much more may be read from the server. `share` is how much may wait to be written
     /// because of the fleet's output budget.
     pub(crate) fn room(&self, share: usize) -> Room {
+        if self.phase == Phase::Working && self.requests.is_owing() {
+            return Room { bytes: 0, bound: Bound::Stream };
+        }
         let left = |limit: usize| limit.saturating_sub(self.unwritten());
         let own = Room { bytes: left(limits::FILE_UNWRITTEN), bound: Bound::Stream };
         own.min(Room { bytes: left(share), bound: Bound::Budget })

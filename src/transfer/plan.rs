@@ -6,10 +6,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::get::{Get, GetPlan, GetTask};
+use super::get::{Get, GetPlan, GetTask, ScpGet};
 use super::local::{Claims, Source, SourceOptions};
 use super::ops::{FilePlan, FileRequest, FileTask};
-use super::put::{Put, PutPlan, PutTask};
+use super::put::{Put, PutPlan, PutTask, ScpTask};
 use super::task::Task;
 use crate::error::{ConfigProblem, TemplateProblem};
 
@@ -65,9 +65,21 @@ impl Work {
 impl Plan {
     /// The command on the host that does without SFTP. `None` if there is none.
     pub(crate) fn plain_command(&self) -> Option<CString> {
+        let text = match self {
+            Self::Put(plan) => plan.scp_command(),
+            Self::Get(plan) => plan.scp_command(),
+            Self::File(_) => None,
+        };
+        CString::new(text?).ok()
+    }
+
+    /// The task of one host that speaks with that command.
+    pub(super) fn plain_task(&self, host: &str) -> Box<dyn Task> {
         match self {
-            Self::Put(plan) => plan.scp_command().and_then(|text| CString::new(text).ok()),
-            Self::Get(_) | Self::File(_) => None,
+            Self::Put(plan) => Box::new(ScpTask::new(plan.clone())),
+            Self::Get(plan) => Box::new(ScpGet::new(plan.clone(), host)),
+            // There is no such command.
+            Self::File(_) => self.task(host),
         }
     }
 

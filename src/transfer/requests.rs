@@ -72,6 +72,8 @@ pub(crate) struct Requests {
     allowance: u64,
     /// How many bytes more would have been requested at once if they had been allowed.
     lack: u32,
+    /// How many bytes of files have arrived without a request, and were not allowed yet.
+    owed: u64,
     pub extensions: Extensions,
     /// The largest read and write that the server accepts, in bytes.
     pub max_read: u32,
@@ -122,6 +124,7 @@ impl Default for Requests {
             unsent: 0,
             allowance: 0,
             lack: 0,
+            owed: 0,
             extensions: Extensions::default(),
             max_read: limits::SFTP_READ as u32,
             max_write: limits::CHUNK as u32,
@@ -197,10 +200,24 @@ impl Requests {
         self.room_for(len as usize) == len as usize
     }
 
-    /// Allows this many bytes more.
+    /// Allows this many bytes more. What is owed uses them up first.
     pub(super) fn allow(&mut self, bytes: u64) {
         self.allowance = self.allowance.saturating_add(bytes);
         self.lack = 0;
+        let paid = self.allowance.min(self.owed);
+        self.use_up(paid);
+        self.owed -= paid;
+    }
+
+    /// Notes that bytes of a file have arrived that nobody could request, as a server without SFTP
+    /// sends them. The next allowances are for them.
+    pub(crate) fn owe(&mut self, bytes: usize) {
+        self.owed = self.owed.saturating_add(bytes as u64);
+    }
+
+    /// Whether bytes have arrived that were not allowed yet, so that no more should be read.
+    pub(super) fn is_owing(&self) -> bool {
+        self.owed > 0
     }
 
     /// Takes back what was allowed and not requested.
@@ -210,7 +227,7 @@ impl Requests {
 
     /// How many bytes the transfer waits for; 0 if it waits for none.
     pub(super) fn lack(&self) -> u32 {
-        self.lack
+        self.lack.max(self.owed.min(limits::TRANSFER_SHARE as u64) as u32)
     }
 
     /// How many requests wait for their answers.
@@ -276,6 +293,11 @@ impl Requests {
         if let Some(write) = self.open_write.take_if(|write| write.missing == 0) {
             write.later.into_iter().for_each(|bytes| self.queue(Piece::Request(bytes)));
         }
+    }
+
+    /// Drops what waits to be sent, because nobody will read it.
+    pub(super) fn drop_unsent(&mut self) {
+        self.consume(self.unsent);
     }
 
     /// Queues bytes for a server without SFTP.

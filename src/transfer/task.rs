@@ -25,13 +25,18 @@ pub(crate) trait Task: fmt::Debug + Send {
         Ok(())
     }
 
-    /// Handles the end of a server without SFTP.
+    /// Handles the end of a server without SFTP. Called again while local work is left.
     fn closed(&mut self, _exit: Option<&Outcome>) -> Result<(), TransferProblem> {
         Ok(())
     }
 
     /// Whether the input of a server without SFTP ends after what waits to be sent.
     fn wants_eof(&self) -> bool {
+        false
+    }
+
+    /// Whether only the end of the channel stops what runs on a server without SFTP.
+    fn ends_with_channel(&self) -> bool {
         false
     }
 

@@ -137,9 +137,10 @@ impl Exec {
         self.deadline = Deadline::new(cx.now, self.request.options.time_limit);
         self.begin_dialogue(cx);
         if let Some(TransferRequest { plan, .. }) = &self.request.transfer {
+            let host = &cx.peer.target.host;
             let transfer = match self.plain {
-                Some(_) => Transfer::plain(self.id, plan),
-                None => Transfer::new(self.id, plan, &cx.peer.target.host),
+                Some(_) => Transfer::plain(self.id, plan, host),
+                None => Transfer::new(self.id, plan, host),
             };
             self.transfer = Some(Box::new(transfer));
         }

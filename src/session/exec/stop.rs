@@ -116,11 +116,16 @@ impl Exec {
     }
 
     pub(super) fn step_stopping(&mut self, channel: ChannelId, cx: &mut ExecCx<'_>) -> Stepped {
-        let ExecState::Stopping { step, .. } = &mut self.state else { return Ok(Progress::Pending) };
+        let ExecState::Stopping { step, outcome, .. } = &mut self.state else { return Ok(Progress::Pending) };
         match *step {
-            StopStep::CleanUp => match self.transfer.as_ref().is_none_or(|transfer| transfer.has_ended()) {
-                true => *step = StopStep::Eof,
-                false => return self.send_requests(channel, cx),
+            StopStep::CleanUp => match &self.transfer {
+                Some(transfer) if !transfer.has_ended() => return self.send_requests(channel, cx),
+                // It would send the whole file first.
+                Some(transfer) if transfer.ends_with_channel() => {
+                    let outcome = outcome.clone();
+                    self.close(channel, outcome, CloseStep::Send, cx.now);
+                }
+                _ => *step = StopStep::Eof,
             },
             StopStep::Signal => {
                 send_signal(channel, Signal::Term, cx)?;

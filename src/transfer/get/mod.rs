@@ -4,12 +4,15 @@
 //! Up to [`FILES_AT_ONCE`](crate::limits::FILES_AT_ONCE) of its entries are on their way at a time,
 //! each in a slot: a [`FileGet`](file::FileGet) fetches a file, a [`LinkGet`](link::LinkGet) finds
 //! out what an entry is or leads to.
+//!
+//! From a host without SFTP, an [`ScpGet`](scp::ScpGet) fetches a single file.
 
 mod file;
 mod folders;
 mod link;
 mod name;
 mod options;
+mod scp;
 mod task;
 #[cfg(test)]
 mod tests;
@@ -19,6 +22,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use options::Get;
+pub(super) use scp::ScpGet;
 pub(super) use task::GetTask;
 
 use self::name::Template;

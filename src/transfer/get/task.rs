@@ -298,6 +298,10 @@ impl Task for GetTask {
     }
 
     fn unwritten(&self) -> usize {
+        // What a get that was given up has on its way must not hold up the end of the channel.
+        if self.state == GetState::Abandoned {
+            return 0;
+        }
         let entries = self.slots.iter().flatten();
         let files = entries.filter_map(|entry| match &entry.work {
             Work::File(file) => Some(file.unwritten()),

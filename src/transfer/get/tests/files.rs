@@ -66,6 +66,22 @@ fn what_waits_for_the_disk_is_counted() {
 }
 
 #[test]
+fn what_a_cancelled_get_has_on_its_way_to_the_disk_holds_nothing_up() {
+    let mut run = Run::new();
+    let mut rig = run.get("/file", "copy", Host::new().file("/file", contents(30 * CHUNK)), |get| get);
+    while rig.host.count("Read") == 0 {
+        assert!(rig.step());
+    }
+    let replies = std::mem::take(&mut rig.replies);
+    replies.iter().for_each(|reply| rig.transfer.receive(reply));
+    assert_eq!(rig.transfer.room(CHUNK).bytes, 0);
+    rig.transfer.stop();
+    assert!(rig.transfer.room(CHUNK).bytes > 0);
+    rig.finish_jobs();
+    assert_eq!(run.tree(), [""; 0]);
+}
+
+#[test]
 fn the_rest_of_a_short_read_is_asked_for() {
     let size = 200 * CHUNK + 5;
     for seed in 0..3 {

@@ -5,6 +5,7 @@ mod files;
 mod host;
 mod links;
 mod random;
+mod scp;
 mod trees;
 
 use std::fs;
@@ -88,10 +89,14 @@ impl Run {
         host: Host,
         set: impl FnOnce(Get) -> Get,
     ) -> Rig {
+        Rig::new(&self.plan(remote, local, set), name, host)
+    }
+
+    fn plan(&mut self, remote: &str, local: &str, set: impl FnOnce(Get) -> Get) -> Plan {
         let get = set(Get::new(remote, self.folder.path().join(local)));
         let planned = Work::Get(get).plan(&mut self.shared, &mut |path| Ok(path.to_vec()), false);
         let Ok(plan) = planned else { panic!("not planned") };
-        Rig::new(&plan, name, host)
+        plan
     }
 
     fn read(&self, path: &str) -> Vec<u8> {

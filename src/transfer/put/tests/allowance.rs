@@ -116,7 +116,7 @@ fn sent(transfer: &mut Transfer) -> usize {
 #[test]
 fn a_put_by_scp_sends_no_more_than_it_is_allowed() {
     let put = Put::bytes(contents(), TARGET);
-    let mut transfer = Transfer::plain(CommandId::new(0, 0), &plan(&put, false));
+    let mut transfer = Transfer::plain(CommandId::new(0, 0), &plan(&put, false), "web1");
     let go_on = |transfer: &mut Transfer, mut allowance: u64| {
         transfer.go_on_with(&mut allowance, clock::now());
         for (_, answer) in transfer.take_jobs().into_iter().flat_map(|job| job.run()) {

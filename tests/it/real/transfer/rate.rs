@@ -62,8 +62,18 @@ fn a_put_by_scp_keeps_to_the_limit() {
 #[test]
 fn a_get_keeps_to_the_limit() {
     let _dog = guard("rate_get");
-    let sshd = sshd().start();
-    let mut client = build(client_for(&sshd, HOSTS).transfer_rate(RATE));
+    check_get(&sshd().start());
+}
+
+#[test]
+fn a_get_by_scp_keeps_to_the_limit() {
+    let _dog = guard("rate_get_scp");
+    check_get(&Sshd::builder().option("Subsystem other /bin/false").start());
+}
+
+/// Fetches a file from each host.
+fn check_get(sshd: &Sshd) {
+    let mut client = build(client_for(sshd, HOSTS).transfer_rate(RATE));
     let folder = tempdir().expect("a folder");
     let remote = folder.path().join("remote");
     fs::write(&remote, contents(SIZE)).expect("written");
