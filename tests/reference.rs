@@ -344,6 +344,7 @@ const ROWS: &[(&str, &[(&str, &str)])] = &[
         &[
             ("tests/it/real/transfer/copies", "a_file_goes_to_all_hosts_and_comes_back_from_each"),
             ("tests/it/real/transfer/without_sftp", "openssh_without_its_subsystem_receives_by_scp"),
+            ("tests/it/real/transfer/without_sftp", "openssh_without_its_subsystem_sends_by_scp"),
         ],
     ),
     (

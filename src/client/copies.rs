@@ -270,7 +270,7 @@ impl ParallelClient {
     }
 
     /// The same as [`copy_remote_file_with`](Self::copy_remote_file_with) (parallel-ssh:
-    /// `scp_recv`). The protocol is SFTP.
+    /// `scp_recv`). The protocol is SFTP, or SCP for a file and a server that has no SFTP.
     ///
     /// # Errors
     /// The errors of [`transfer`](Self::transfer).

@@ -202,7 +202,8 @@ settings! { FleetBuilder, ClientBuilder.fleet; {
     /// advance evenly; several transfers of one host share its turns, the earliest first. At most a
     /// quarter of a second's worth and 32 KiB are requested at once. While a transfer waits for its
     /// turn, it counts as [running](Self::max_running), and its
-    /// [time limit](crate::Command::time_limit) goes on.
+    /// [time limit](crate::Command::time_limit) goes on. What a server without SFTP sends by `scp`
+    /// is counted when it arrives, and until it is allowed, nothing is read from the host.
     transfer_rate(bytes_per_second: impl Into<Option<u64>>) =>
         |builder| builder.limits.transfer_rate = bytes_per_second.into();
 

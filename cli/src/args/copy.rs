@@ -186,7 +186,8 @@ pub struct SyncArgs {
 ///
 /// With several hosts, the copies are DEST/HOST/NAME. With one, DEST is the copy, unless it is a
 /// directory. Missing directories are created. A host is trusted for nothing: names and links that
-/// lead out of DEST are refused, and no host can replace the copy of another one.
+/// lead out of DEST are refused, and no host can replace the copy of another one. Where a server has
+/// no SFTP, single files are fetched by `scp` there.
 #[derive(Debug, Parser)]
 #[command(
     name = "sshoal get",

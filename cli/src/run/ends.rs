@@ -165,7 +165,10 @@ fn failure(error: &HostError, stop: Option<Stop>, in_time: bool) -> Failure {
             advice: match error.kind() {
                 HostErrorKind::Transfer(problem) => of_transfer(problem),
                 HostErrorKind::Channel(ChannelProblem::SubsystemRefused { name, .. }) if name == "sftp" => {
-                    Some("Without SFTP there, `sshoal put -T` can still copy single files.")
+                    Some(
+                        "Without SFTP there, only single files can be copied: by `sshoal put -T`, or by `sshoal get` \
+                         without -r and --continue.",
+                    )
                 }
                 _ => advice(label),
             }
@@ -213,6 +216,12 @@ fn of_transfer(problem: &TransferProblem) -> Option<&'static str> {
         }
         TransferProblem::Command { what: "install", text, .. } if text.contains("password is required") => {
             "--sudo-password asks for the password that sudo wants."
+        }
+        TransferProblem::Command { what: "scp", text, .. } if text.starts_with("exit status 127") => {
+            "There is neither SFTP nor scp. Install one of them on the host."
+        }
+        TransferProblem::Command { what: "scp", text, .. } if text.ends_with("Permission denied") => {
+            "Log in as a user (-l) who may read or write it."
         }
         TransferProblem::Local(LocalProblem::Exists { .. }) => "Without --no-clobber, files are replaced.",
         TransferProblem::Incomplete { first, .. } => return of_transfer(first),

@@ -444,12 +444,54 @@ fn without_sftp_it_is_said_what_works() {
     let site = Site::with(Sshd::builder().option("Subsystem other /bin/false"), 2);
     let file = site.file("file", "text");
     let there = site.sshd.dir().join("there").display().to_string();
-    for (word, args) in [("put", [&*file, &there]), ("get", [&file, &there])] {
-        let done = run(&site, word, &[&["-w", "web[1-2]"], &args[..]].concat());
-        let text = "\n    Without SFTP there, `sshoal put -T` can still copy single files.\n";
-        assert!(done.code == Some(4) && done.err.contains(text), "{done:?}");
+    for args in [&["put"][..], &["put", "-T", "--skip-same"], &["get", "-r"], &["get", "--continue"]] {
+        let done = run(&site, args[0], &[&args[1..], &["-w", "web[1-2]", &file, &there]].concat());
+        let text = "the server refused the subsystem \"sftp\"";
+        let advice = "\n    Without SFTP there, only single files can be copied: by `sshoal put -T`, or by `sshoal get` \
+                      without -r and --continue.\n";
+        assert!(done.code == Some(4) && done.err.contains(text) && done.err.contains(advice), "{done:?}");
     }
     let done = run(&site, "put", &["-T", "-w", "web[1-2]", &file, &there]);
     assert_eq!(done.code, Some(0), "{done:?}");
     assert_eq!(fs::read(there).expect("a copy"), b"text");
+}
+
+#[test]
+fn without_sftp_each_host_sends_its_file_by_scp() {
+    let site = Site::with(Sshd::builder().option("Subsystem other /bin/false"), 3);
+    let (first, second) = (site.file("it's one", "text"), site.file("two", ""));
+    let here = folder(&site, "here");
+    let dest = here.display().to_string();
+    let done = run(&site, "get", &["--preserve", "-bw", "web[1-3]", &first, &second, &dest]);
+    assert_eq!(done.code, Some(0), "{done:?}");
+    assert!(done.out.contains("web[1-3] (3)\n") && done.out.contains("2 files, 4 B\n"), "{done:?}");
+    let all = ["web1", "web2", "web3"]
+        .map(|host| [host.to_owned(), format!("{host}/it's one"), format!("{host}/two")]);
+    assert_eq!(names(&here), all.concat());
+    assert_eq!(fs::read(here.join("web3/it's one")).expect("a copy"), b"text");
+    let done = run(&site, "get", &["--skip-same", "-qw", "web[1-3]", &first, &dest]);
+    assert_eq!(done.code, Some(0), "{done:?}");
+
+    let missing = site.sshd.dir().join("missing").display().to_string();
+    let done = run(&site, "get", &["-qw", "web[1-3]", &missing, &dest]);
+    let text =
+        format!("sshoal: web[1-3] (3): scp failed on the host: {missing}: No such file or directory\n");
+    assert!(done.code == Some(1) && done.err.contains(&text), "{done:?}");
+    let done = run(&site, "get", &["--no-clobber", "-qw", "web[1-3]", &first, &dest]);
+    let text = "Without --no-clobber, files are replaced.\n";
+    assert!(done.code == Some(1) && done.err.contains(text), "{done:?}");
+    assert_eq!(names(&here), all.concat());
+}
+
+#[test]
+fn a_host_with_neither_sftp_nor_scp_is_named_as_such() {
+    let builder = Sshd::builder().option("Subsystem other /bin/false").option("ForceCommand exec none-such");
+    let site = Site::with(builder, 2);
+    let file = site.file("file", "text");
+    let there = site.sshd.dir().join("there").display().to_string();
+    for args in [&["put", "-T"][..], &["get"]] {
+        let done = run(&site, args[0], &[&args[1..], &["-w", "web[1-2]", &file, &there]].concat());
+        let text = "\n    There is neither SFTP nor scp. Install one of them on the host.\n";
+        assert!(done.code == Some(1) && done.err.contains(text), "{done:?}");
+    }
 }

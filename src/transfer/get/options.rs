@@ -18,6 +18,10 @@ use crate::transfer::plan::{Fill, PlanProblem, Shared, path};
 /// `.app.log.sshoal-5e884898da280471`; its size is compared, and it is renamed. So what is there is
 /// the old file or the new one, never a part of one.
 ///
+/// From a server without SFTP, a single file is fetched by `scp -f` there, unless
+/// [`recurse`](Self::recurse) or [`resume`](Self::resume) is set. That such a file grows or is
+/// written to meanwhile is not noticed, only that it becomes shorter.
+///
 /// A host is trusted for nothing: names that lead out of the local directory, links that do, and
 /// devices are refused, and no link in the local directory is followed.
 ///

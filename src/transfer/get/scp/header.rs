@@ -7,7 +7,7 @@ use crate::sftp::Times;
 pub(super) enum Line {
     /// The times of the file that follows.
     Times(Times),
-    /// A file follows. Its name is of no use: the local path says what the copy is called.
+    /// A file follows. Its name is ignored, because the local path names the copy.
     File { mode: u32, size: u64 },
     /// A directory follows.
     Directory,
