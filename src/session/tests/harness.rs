@@ -317,7 +317,11 @@ impl Bench {
     /// Gives the session a command that sends a file.
     pub(super) fn transfer(&mut self) -> usize {
         let path = format!("/srv/file {}", self.commands.len());
-        let command = Command::from(Put::bytes(*b"contents", path));
+        self.transfer_of(Put::bytes(*b"contents", path))
+    }
+
+    pub(super) fn transfer_of(&mut self, work: impl Into<Command>) -> usize {
+        let command = work.into();
         let requests = command.to_requests(1, Deliver::Nothing).unwrap();
         self.request(requests[0].clone(), b"", false)
     }

@@ -15,6 +15,7 @@ use crate::link::{LinkError, LinkErrorKind};
 use crate::session::state::Phase;
 use crate::session::{Input, Timeouts};
 use crate::stage::{Stage, TimeoutKind};
+use crate::transfer::Get;
 
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -340,4 +341,22 @@ fn a_requested_connection_gets_as_many_attempts_as_a_command() {
     let error = bench.session.error().expect("a failed session has an error");
     assert!(matches!(error.kind(), HostErrorKind::ConnectionLost(_)));
     assert_eq!(error.attempt(), 3);
+}
+
+/// `scp` reads the end of its input only after it has sent the file.
+#[test]
+fn a_cancelled_get_by_scp_closes_its_channel_at_once() {
+    let denied = Answer { after: Some(1), says: Err(LinkError::new(LinkErrorKind::Denied, "no")) };
+    let refused = Channel { exec: denied, ..Channel::default() };
+    let channels = vec![refused, Channel::sending(Vec::new())];
+    let mut bench = Bench::new(Script::peer(Peer { channels, ..Peer::default() }));
+    bench.transfer_of(Get::new("/srv/file", "copy"));
+    let is_sent = |bench: &Bench| !bench.calls(|call| matches!(call, Call::Write(1, 1))).is_empty();
+    bench.run_until(is_sent);
+    let begun = bench.now;
+    bench.cancel(0);
+    bench.run();
+    assert!(bench.all_ended() && bench.now - begun < limits_of_ends().stop, "{:?}", bench.now - begun);
+    let ends = bench.calls(|call| matches!(call, Call::SendEof(1) | Call::Signal(1, _) | Call::Close(1)));
+    assert!(matches!(ends[..], [Call::Close(1)]), "{ends:?}");
 }

@@ -149,3 +149,17 @@ fn what_a_cancelled_get_has_on_its_way_to_the_disk_holds_nothing_up() {
     rig.transfer.stop();
     assert!(rig.transfer.room(usize::MAX).bytes > 0);
 }
+
+#[test]
+fn what_a_host_that_has_ended_was_to_get_is_dropped() {
+    let mut run = Run::new();
+    let mut rig = run.scp_file(b"text", |get| get);
+    begin(&mut rig);
+    // It does not wait for the answer to the last byte, which cannot be sent any more.
+    rig.transfer.receive(b"text\0");
+    assert!(rig.transfer.has_unsent() && !rig.transfer.wants_eof());
+    rig.transfer.channel_ended(Some(&Outcome::Exited(0)));
+    assert!(!rig.transfer.has_unsent() && !rig.transfer.wants_eof());
+    rig.has_exited = true;
+    assert_eq!(done(rig.run()).files, 1);
+}
