@@ -163,3 +163,20 @@ fn what_a_host_that_has_ended_was_to_get_is_dropped() {
     rig.has_exited = true;
     assert_eq!(done(rig.run()).files, 1);
 }
+
+#[test]
+fn a_part_file_that_comes_too_late_is_removed_by_a_job() {
+    let mut run = Run::new();
+    let mut rig = run.scp_file(b"text", |get| get);
+    while rig.jobs.is_empty() {
+        assert!(rig.step());
+    }
+    rig.transfer.stop();
+    for (_, answer) in rig.jobs.remove(0).run() {
+        rig.transfer.answer(answer);
+    }
+    // A turn must not wait for the disk.
+    assert_eq!(run.tree().len(), 1);
+    rig.finish_jobs();
+    assert_eq!(run.tree(), [""; 0]);
+}
