@@ -36,17 +36,22 @@ pub fn asks_about_deletion(args: &SafetyArgs) -> bool {
     !args.yes && args.confirm != Confirm::Never
 }
 
-/// Whether to delete so much on these hosts. Asks for the number.
+/// Whether to delete so much on these hosts. Asks for the number. `unknown` are hosts of which the
+/// number is not known.
 ///
 /// # Errors
-/// The user has to be asked, and there is no terminal.
-pub fn deletion(command: &str, count: u64, set: &str) -> io::Result<bool> {
-    if count == 0 {
-        return Ok(true);
-    }
+/// There is no terminal.
+pub fn deletion(command: &str, count: u64, set: &str, unknown: Option<&str>) -> io::Result<bool> {
+    ask(&about_deletion(command, count, set, unknown), count)
+}
+
+fn about_deletion(command: &str, count: u64, set: &str, unknown: Option<&str>) -> String {
     let what = if count == 1 { "file or directory" } else { "files and directories" };
+    let others = unknown.map_or_else(String::new, |set| {
+        format!(",\nand what it finds on {set}, which could not be compared completely")
+    });
     let command = sanitise(command);
-    ask(&format!("{command}\ndeletes {count} {what} on {set}\nType their number ({count}) to go on: "), count)
+    format!("{command}\ndeletes {count} {what} on {set}{others}\nType their number ({count}) to go on: ")
 }
 
 /// Whether this number is typed.
@@ -59,4 +64,22 @@ fn ask(text: &str, number: u64) -> io::Result<bool> {
     let mut line = String::new();
     BufReader::new(terminal).read_line(&mut line)?;
     Ok(line.trim().parse() == Ok(number))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_with_an_unknown_number_of_deletions_are_named() {
+        assert_eq!(
+            about_deletion("sync a b", 8, "web[1-2] (2)", None),
+            "sync a b\ndeletes 8 files and directories on web[1-2] (2)\nType their number (8) to go on: "
+        );
+        assert_eq!(
+            about_deletion("sync a b\x1b", 1, "web1", Some("web[2-3] (2)")),
+            "sync a b\\x1b\ndeletes 1 file or directory on web1,\nand what it finds on web[2-3] (2), which \
+             could not be compared completely\nType their number (1) to go on: "
+        );
+    }
 }

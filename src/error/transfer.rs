@@ -112,13 +112,19 @@ pub enum TransferProblem {
         what: String,
     },
     /// Some files of a directory were not copied. All others were.
-    #[error("{}{first}", not_copied(*failed))]
+    #[error("{}{first}", not_copied(*failed, *is_dry_run, *deletes_nothing))]
     #[non_exhaustive]
     Incomplete {
         /// How many files were not copied.
         failed: u64,
         /// The first problem.
         first: Box<TransferProblem>,
+        /// Whether nothing was to be changed ([`Put::dry_run`](crate::transfer::Put::dry_run)): the
+        /// files would not be copied.
+        is_dry_run: bool,
+        /// Whether nothing was deleted for that reason, though it was to be
+        /// ([`Put::delete`](crate::transfer::Put::delete)).
+        deletes_nothing: bool,
     },
     /// A command that the transfer runs on the host failed.
     #[error("{what} failed on the host: {}", peer(text))]
@@ -200,10 +206,16 @@ impl fmt::Debug for RemotePath {
 }
 
 /// What precedes the first problem.
-fn not_copied(failed: u64) -> String {
+fn not_copied(failed: u64, is_dry_run: bool, deletes_nothing: bool) -> String {
+    let (was, were) = if is_dry_run { ("would not be", "would not be") } else { ("was not", "were not") };
+    let deleted = match (deletes_nothing, is_dry_run) {
+        (false, _) => "",
+        (true, false) => ", so nothing was deleted",
+        (true, true) => ", so nothing would be deleted",
+    };
     match failed {
-        1 => "1 of the files was not copied: ".to_owned(),
-        failed => format!("{failed} of the files were not copied; the first: "),
+        1 => format!("1 of the files {was} copied{deleted}: "),
+        failed => format!("{failed} of the files {were} copied{deleted}; the first: "),
     }
 }
 

@@ -92,7 +92,8 @@ pub const CHUNK_RUN: u64 = 8;
 pub const SOURCE_FILES: usize = 8;
 
 /// Files, directories and links of a local directory that can be copied. Each takes about 200 bytes
-/// of memory until the copies have ended.
+/// of memory until the copies have ended. What cannot be copied counts too, because links can lead
+/// to the same thousand sockets in a million ways.
 pub const SOURCE_ENTRIES: usize = 1_000_000;
 
 /// Levels of directories that can be copied, in either direction. Trees of build tools reach 30.

@@ -1,5 +1,6 @@
 //! How far a transfer is, and the problems of its single files.
 
+use super::local::Missing;
 use crate::error::TransferProblem;
 use crate::output::Transferred;
 
@@ -11,6 +12,10 @@ pub(crate) struct Report {
     first: Option<Box<TransferProblem>>,
     /// Whether the transfer is of one file, so that its problem is that of the transfer.
     pub is_single: bool,
+    /// Whether nothing is changed on the host.
+    pub is_dry_run: bool,
+    /// Whether nothing is deleted, though it was to be, because some file is not copied.
+    pub deletes_nothing: bool,
 }
 
 impl Report {
@@ -18,6 +23,12 @@ impl Report {
     pub(crate) fn note(&mut self, problem: TransferProblem) {
         self.failed += 1;
         self.first.get_or_insert_with(|| Box::new(problem));
+    }
+
+    /// Notes what a listing of this machine is without.
+    pub(crate) fn note_missing(&mut self, missing: &Missing) {
+        self.failed += missing.count;
+        self.first.get_or_insert_with(|| Box::new(missing.first.clone().into()));
     }
 
     /// Whether some file was not copied.
@@ -30,7 +41,12 @@ impl Report {
         match self.first.take() {
             None => Ok(self.done),
             Some(problem) if self.is_single => Err(*problem),
-            Some(first) => Err(TransferProblem::Incomplete { failed: self.failed, first }),
+            Some(first) => Err(TransferProblem::Incomplete {
+                failed: self.failed,
+                first,
+                is_dry_run: self.is_dry_run,
+                deletes_nothing: self.deletes_nothing,
+            }),
         }
     }
 }

@@ -173,7 +173,7 @@ pub struct SyncArgs {
     ///
     /// Hosts are looked at first, and the number of what would be deleted is shown and asked for;
     /// -y does not ask. Links are deleted and never followed. Nothing is deleted on a host where some
-    /// file could not be copied.
+    /// file could not be copied, so also if something in DIR cannot be read or is no file.
     #[arg(long, help_heading = "Copying")]
     pub delete: bool,
     #[command(flatten)]

@@ -6,6 +6,7 @@ use std::thread;
 use std::time::{Duration, SystemTime};
 
 use sshoal::Fleet;
+use sshoal::error::Label;
 use sshoal::ssh_config::SshConfig;
 
 use super::run::select;
@@ -34,6 +35,16 @@ struct Copying<'a> {
     targets: Vec<Target>,
 }
 
+/// What follows from a look at what would be deleted.
+enum Looked {
+    /// The user wants it to be deleted.
+    Confirmed,
+    /// Nothing is known that would be deleted.
+    Nothing,
+    /// The program ends with this exit code.
+    End(u8),
+}
+
 /// Copies files to all hosts.
 pub fn put(args: &PutArgs) -> Done {
     let (files, dest) = args.split()?;
@@ -54,17 +65,20 @@ pub fn get(args: &GetArgs) -> Done {
 pub fn sync(args: &SyncArgs) -> Done {
     let copying = Copying::new(&args.copy, "sync", [&args.dir, &args.dest])?;
     let is_dry = args.copy.safety.dry_run;
-    let copies = plan::sync(args, &copying.targets, is_dry)?;
+    let mut copies = plan::sync(args, &copying.targets, is_dry, args.delete)?;
     let hosts = copying.hosts();
     if !is_dry && !copying.is_confirmed(&hosts)? {
         return Ok(run::STOPPED);
     }
     let secrets = args.copy.secrets.ask()?;
     let mut event_loop = EventLoop::new(copying.fleet(&secrets)?, &run::OF_RUN)?;
-    if args.delete && !is_dry {
-        let looked = plan::sync(args, &copying.targets, true)?;
-        if let Some(code) = copying.look(looked, &mut event_loop, &hosts)? {
-            return Ok(code);
+    if args.delete && !is_dry && confirm::asks_about_deletion(&args.copy.safety) {
+        let looked = plan::sync(args, &copying.targets, true, true)?;
+        match copying.look(looked, &mut event_loop, &hosts)? {
+            Looked::Confirmed => {}
+            // What appears from now on was not asked about.
+            Looked::Nothing => copies = plan::sync(args, &copying.targets, false, false)?,
+            Looked::End(code) => return Ok(code),
         }
     }
     copying.run(copies, if is_dry { Way::DryPut } else { Way::Put }, &secrets, event_loop, &hosts)
@@ -144,18 +158,13 @@ impl<'a> Copying<'a> {
         Ok(ended.code.value(plan.rule))
     }
 
-    /// Looks at the hosts, and asks whether what they have too much is to be deleted. Returns the
-    /// exit code if that is the end.
+    /// Looks at the hosts, and asks whether what they have too much is to be deleted.
     fn look(
         &self,
         looked: Copies,
         event_loop: &mut EventLoop,
         hosts: &Hosts<'_>,
-    ) -> Result<Option<u8>, Box<dyn Error>> {
-        let safety = &self.args.safety;
-        if !confirm::asks_about_deletion(safety) {
-            return Ok(None);
-        }
+    ) -> Result<Looked, Box<dyn Error>> {
         let mut plan = Plan::of_copies(looked, self.args);
         plan.keeps_hosts = true;
         let progress = self.args.output.options(String::new()).progress;
@@ -164,18 +173,27 @@ impl<'a> Copying<'a> {
         let ids = event_loop.fleet.hosts().to_vec();
         let ended = Runner::start(event_loop, &ids, &plan, output)?.finish()?;
         if ended.code.signal().is_some() {
-            return Ok(Some(ended.code.value(plan.rule)));
+            return Ok(Looked::End(ended.code.value(plan.rule)));
         }
         let deletes = |host: &usize| ended.copied.get(*host).map_or(0, |copied| copied.deleted);
         let concerned: Vec<usize> = (0..hosts.len()).filter(|host| deletes(host) > 0).collect();
+        let is_unknown = |host: &usize| ended.labels.get(*host) != Some(&Label::Succeeded);
+        let unknown: Vec<usize> = (0..hosts.len()).filter(is_unknown).collect();
+        let unknown = (!unknown.is_empty()).then(|| hosts.counted(&unknown));
         let count = concerned.iter().map(deletes).sum();
+        if count == 0 {
+            if let Some(set) = unknown {
+                eprintln!("sshoal: nothing will be deleted, because {set} could not be compared completely");
+            }
+            return Ok(Looked::Nothing);
+        }
         let (text, set) = (self.text.clone(), hosts.counted(&concerned));
         let (sender, receiver) = channel();
         // Meanwhile, connections are kept alive, and ^C works.
-        thread::spawn(move || _ = sender.send(confirm::deletion(&text, count, &set)));
+        thread::spawn(move || _ = sender.send(confirm::deletion(&text, count, &set, unknown.as_deref())));
         loop {
             match receiver.try_recv() {
-                Ok(Ok(true)) => return Ok(None),
+                Ok(Ok(true)) => return Ok(Looked::Confirmed),
                 Ok(Ok(false)) => break,
                 Ok(Err(error)) => return Err(error.into()),
                 Err(_) => {}
@@ -184,10 +202,10 @@ impl<'a> Copying<'a> {
             event_loop.turn()?;
             while event_loop.fleet.next_event().is_some() {}
             if let Some(signal) = event_loop.signals().first() {
-                return Ok(Some(run::code_of_signal(*signal)));
+                return Ok(Looked::End(run::code_of_signal(*signal)));
             }
         }
         eprintln!("sshoal: nothing was copied or deleted");
-        Ok(Some(run::STOPPED))
+        Ok(Looked::End(run::STOPPED))
     }
 }

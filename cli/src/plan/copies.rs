@@ -151,11 +151,12 @@ pub fn put(args: &PutArgs, targets: &[Target]) -> Result<Copies, String> {
     })
 }
 
-/// The copies of `sshoal sync`. A dry run only looks at the hosts.
+/// The copies of `sshoal sync`. A dry run only looks at the hosts. `deletes`: what the directory
+/// does not have is deleted.
 ///
 /// # Errors
 /// The local directory is not there.
-pub fn sync(args: &SyncArgs, targets: &[Target], is_dry: bool) -> Result<Copies, String> {
+pub fn sync(args: &SyncArgs, targets: &[Target], is_dry: bool, deletes: bool) -> Result<Copies, String> {
     no_sudo(&args.copy)?;
     let paths = Paths::new(&[&args.dir], &on_hosts(&args.dest)?, &args.copy, targets)?;
     check_files(&paths, true)?;
@@ -167,7 +168,7 @@ pub fn sync(args: &SyncArgs, targets: &[Target], is_dry: bool) -> Result<Copies,
         Put::new(PathBuf::from(OsStr::from_bytes(from)), to)
             .recurse(true)
             .skip_same(true)
-            .delete(args.delete)
+            .delete(deletes)
             .dry_run(is_dry)
             .links(args.how.links.into())
             .checksum(args.how.checksum)

@@ -206,9 +206,9 @@ fn of_transfer(problem: &TransferProblem) -> Option<&'static str> {
         TransferProblem::WrongChecksum { .. } => {
             "Copy it again; if that does not help, check the host's disk."
         }
-        TransferProblem::Local(LocalProblem::Loop { .. }) => {
-            "--links=copy or --links=skip does not follow links."
-        }
+        TransferProblem::Local(
+            LocalProblem::Loop { .. } | LocalProblem::Io { action: "follow the link", .. },
+        ) => "--links=copy or --links=skip does not follow links.",
         TransferProblem::Local(LocalProblem::Io { error, .. })
             if matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) =>
         {

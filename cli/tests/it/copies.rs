@@ -35,7 +35,7 @@ pub(super) fn folder(site: &Site, name: &str) -> PathBuf {
 }
 
 /// The names in a folder.
-fn names(path: &std::path::Path) -> Vec<String> {
+pub(super) fn names(path: &std::path::Path) -> Vec<String> {
     let entries = fs::read_dir(path).expect("a folder");
     let mut names: Vec<String> =
         entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect();
@@ -260,7 +260,7 @@ fn directories_are_fetched_on_request_within_limits() {
 }
 
 /// A directory to sync, and one on the hosts that has more and other files.
-fn trees(site: &Site) -> (String, PathBuf, String) {
+pub(super) fn trees(site: &Site) -> (String, PathBuf, String) {
     let (from, to) = (folder(site, "from"), folder(site, "to"));
     fs::create_dir(from.join("sub")).expect("a folder");
     for (file, text) in [("same", "same"), ("changed", "new"), ("sub/added", "added")] {

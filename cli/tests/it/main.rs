@@ -14,6 +14,7 @@ mod ends;
 mod fleet;
 mod history;
 mod hosts;
+mod incomplete;
 mod input;
 mod looks;
 mod manual;

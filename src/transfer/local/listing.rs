@@ -4,6 +4,7 @@ use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt as _;
 
 use super::Times;
+use crate::error::LocalProblem;
 
 /// What to do about symbolic links in a source. The source itself is always followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -24,6 +25,17 @@ pub(crate) struct Listing {
     pub entries: Vec<Entry>,
     /// The sum of the sizes of all files.
     pub bytes: u64,
+    /// What the source has and cannot be copied. `None` if that is nothing.
+    pub missing: Option<Missing>,
+}
+
+/// What is left out of a listing.
+#[derive(Debug)]
+pub(crate) struct Missing {
+    /// How many files and directories.
+    pub count: u64,
+    /// Why the first one is left out.
+    pub first: LocalProblem,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

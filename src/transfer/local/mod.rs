@@ -23,7 +23,7 @@ mod walk;
 pub(crate) use answer::FileAnswer;
 pub(crate) use claims::Claims;
 pub use listing::Links;
-pub(crate) use listing::{Entry, EntryKind, Listing};
+pub(crate) use listing::{Entry, EntryKind, Listing, Missing};
 pub(crate) use part::Part;
 pub(crate) use source::{Reader, Source, SourceOptions};
 pub(crate) use target::{Begun, NewFile, Target, TargetOptions};

@@ -328,6 +328,7 @@ fn listing_of_bytes(bytes: &[u8], mode: u32) -> Listing {
     Listing {
         entries: vec![Entry { path: Vec::new(), kind, mode, times: None, identity: None }],
         bytes: size,
+        missing: None,
     }
 }
 

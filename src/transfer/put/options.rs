@@ -36,7 +36,9 @@ use crate::transfer::plan::{Fill, PlanProblem, Shared, local_path, path};
 ///
 /// # Errors
 /// A put that fails on a host has the outcome [`Failed`](crate::Outcome::Failed) with a
-/// [`TransferProblem`](crate::error::TransferProblem).
+/// [`TransferProblem`](crate::error::TransferProblem). What of a directory cannot be copied, such as
+/// a socket or a link that leads nowhere, does not keep the rest from being copied; the outcome is
+/// [`Incomplete`](crate::error::TransferProblem::Incomplete).
 #[derive(Debug, Clone)]
 #[must_use = "a put does nothing until it is run"]
 pub struct Put {

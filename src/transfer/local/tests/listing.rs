@@ -3,6 +3,9 @@
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::os::unix::net::UnixListener;
 
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
+
 use super::*;
 
 fn list(path: &Path, recurse: bool, links: Links) -> Result<Arc<Listing>, LocalProblem> {
@@ -63,39 +66,113 @@ fn links_are_followed_or_skipped_on_request() {
 }
 
 #[test]
-fn a_link_that_leads_back_is_found() {
-    let folder = tree();
-    symlink("..", folder.path().join("b/up")).unwrap();
-    let problem = list(folder.path(), true, Links::Follow).unwrap_err();
-    assert!(matches!(&problem, LocalProblem::Loop { path } if path.ends_with("b/up")), "{problem}");
-    assert!(list(folder.path(), true, Links::Copy).is_ok());
-}
-
-#[test]
 fn a_directory_needs_recursion() {
     let folder = tree();
     let problem = list(folder.path(), false, Links::Follow).unwrap_err();
     assert!(matches!(problem, LocalProblem::Directory { .. }), "{problem}");
 }
 
-#[test]
-fn what_is_missing_or_cannot_be_read_is_named() {
-    let folder = tree();
-    let missing = list(&folder.path().join("missing\x1b"), true, Links::Follow).unwrap_err();
-    let text = missing.to_string();
-    assert!(text.ends_with(r"/missing\x1b: No such file or directory (os error 2)"), "{text}");
-    symlink("nowhere", folder.path().join("b/dangling")).unwrap();
-    let text = list(folder.path(), true, Links::Follow).unwrap_err().to_string();
-    assert!(text.contains("/b/dangling: No such file"), "{text}");
+/// How much of a tree is left out, and why the first of it.
+#[track_caller]
+fn missing(listing: &Listing) -> (u64, String) {
+    let missing = listing.missing.as_ref().expect("something is left out");
+    (missing.count, missing.first.to_string())
 }
 
 #[test]
-fn sockets_and_pipes_are_refused_by_name() {
+fn what_cannot_be_copied_is_left_out_and_the_rest_is_listed() {
     let folder = tree();
-    let _socket = UnixListener::bind(folder.path().join("b/socket")).unwrap();
-    let text = list(folder.path(), true, Links::Follow).unwrap_err().to_string();
-    assert!(text.contains("/b/socket is a socket; only files"), "{text}");
-    let text = list(Path::new("/dev/null"), true, Links::Follow).unwrap_err().to_string();
+    let root = folder.path();
+    let whole = list(root, true, Links::Follow).unwrap();
+    assert!(whole.missing.is_none());
+    let locked = |path: &Path| fs::set_permissions(path, fs::Permissions::from_mode(0)).unwrap();
+    for (name, text) in [
+        ("b/aa-socket", "/b/aa-socket is a socket; only files"),
+        ("pipe", "/pipe is a pipe; only files"),
+        ("device", "/device is a device; only files"),
+        ("dangling", "/dangling: No such file"),
+        ("self", "/self: Too many levels of symbolic links"),
+        ("b/up", "/b/up leads back to a directory that contains it"),
+        ("status", "/status is not known; copy it to an ordinary file first"),
+        ("b/locked", "cannot open "),
+    ] {
+        let path = root.join(name);
+        let _socket = (name == "b/aa-socket").then(|| UnixListener::bind(&path).unwrap());
+        match name {
+            "b/aa-socket" => {}
+            "pipe" => mkfifo(&path, Mode::S_IRWXU).unwrap(),
+            "device" => symlink("/dev/null", &path).unwrap(),
+            "dangling" => symlink("nowhere", &path).unwrap(),
+            "self" => symlink("self", &path).unwrap(),
+            "b/up" => symlink("..", &path).unwrap(),
+            "status" => symlink("/proc/self/status", &path).unwrap(),
+            // Whether an empty file is one is known only from its contents.
+            _ => {
+                fs::write(&path, "").unwrap();
+                locked(&path);
+            }
+        }
+        fs::set_permissions(root, fs::Permissions::from_mode(0o755)).unwrap();
+        fs::set_permissions(root.join("a"), fs::Permissions::from_mode(0o644)).unwrap();
+        let listing = without_rights(|| list(root, true, Links::Follow)).unwrap();
+        assert_eq!(paths(&listing), paths(&whole), "{name}");
+        assert_eq!(listing.bytes, whole.bytes);
+        let (count, first) = missing(&listing);
+        assert!(count == 1 && first.contains(text), "{name}: {count} {first}");
+        if path.is_symlink() {
+            assert!(list(root, true, Links::Copy).unwrap().missing.is_none(), "{name}");
+        }
+        fs::remove_file(&path).unwrap();
+    }
+}
+
+#[test]
+fn the_first_problem_is_named_and_all_are_counted() {
+    let folder = tree();
+    for name in ["b/z", "c", "d/e"] {
+        fs::create_dir_all(folder.path().join("d")).unwrap();
+        symlink("nowhere", folder.path().join(name)).unwrap();
+    }
+    let (count, first) = missing(&list(folder.path(), true, Links::Follow).unwrap());
+    assert_eq!(count, 3);
+    let expected = format!(
+        "cannot follow the link {}: No such file or directory (os error 2)",
+        folder.path().join("b/z").display()
+    );
+    assert_eq!(first, expected);
+}
+
+#[test]
+fn a_directory_that_cannot_be_read_is_empty() {
+    let folder = tree();
+    let root = folder.path();
+    for path in [root, &root.join("a"), &root.join("b/empty")] {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    fs::set_permissions(root.join("other"), fs::Permissions::from_mode(0)).unwrap();
+    let listing = without_rights(|| list(root, true, Links::Skip)).unwrap();
+    assert_eq!(paths(&listing), ["", "a", "b", "b/empty", "b/file", "other"]);
+    let (count, first) = missing(&listing);
+    assert!(count == 1 && first.contains("cannot read the directory /"), "{count} {first}");
+    // There is nothing to copy of the source itself.
+    let problem = without_rights(|| list(&root.join("other"), true, Links::Follow)).unwrap_err();
+    assert!(problem.to_string().contains("/other: Permission denied"), "{problem}");
+}
+
+#[test]
+fn a_source_that_cannot_be_copied_itself_is_an_error() {
+    let folder = tree();
+    let root = folder.path();
+    let refused = |path: &Path| list(path, true, Links::Copy).unwrap_err().to_string();
+    let text = refused(&root.join("missing\x1b"));
+    assert!(text.ends_with(r"/missing\x1b: No such file or directory (os error 2)"), "{text}");
+    symlink("nowhere", root.join("dangling")).unwrap();
+    let text = refused(&root.join("dangling"));
+    assert!(text.contains("/dangling: No such file"), "{text}");
+    let _socket = UnixListener::bind(root.join("socket")).unwrap();
+    let text = refused(&root.join("socket"));
+    assert!(text.contains("/socket is a socket; only files"), "{text}");
+    let text = refused(Path::new("/dev/null"));
     assert!(text.starts_with("/dev/null is a device; only files"), "{text}");
 }
 
@@ -106,26 +183,53 @@ fn a_file_whose_size_the_system_does_not_know_is_not_copied_as_an_empty_one() {
 }
 
 #[test]
-fn a_tree_that_is_too_deep_is_refused() {
+fn what_is_too_deep_is_left_out() {
     let folder = tempfile::tempdir().unwrap();
     let deep = (0..limits::TRANSFER_DEPTH).fold(folder.path().to_owned(), |path, _| path.join("d"));
     fs::create_dir_all(&deep).unwrap();
-    let problem = list(folder.path(), true, Links::Follow).unwrap_err();
-    assert!(matches!(&problem, LocalProblem::TooDeep { max: 64, .. }), "{problem}");
+    let listing = list(folder.path(), true, Links::Follow).unwrap();
+    let (count, first) = missing(&listing);
+    assert!(count == 1 && first.ends_with("d/d is more than 64 directories deep"), "{count} {first}");
+    assert_eq!(listing.entries.len(), limits::TRANSFER_DEPTH);
     fs::remove_dir(&deep).unwrap();
-    assert_eq!(list(folder.path(), true, Links::Follow).unwrap().entries.len(), limits::TRANSFER_DEPTH);
+    let listing = list(folder.path(), true, Links::Follow).unwrap();
+    assert!(listing.missing.is_none() && listing.entries.len() == limits::TRANSFER_DEPTH);
 }
 
 #[test]
 fn a_tree_with_too_much_in_it_is_refused() {
     let folder = tree();
-    let options = SourceOptions { recurse: true, links: Links::Copy };
-    let text = super::super::walk::list_at_most(8, folder.path(), options).unwrap_err().to_string();
+    let list = |max, links| {
+        let options = SourceOptions { recurse: true, links };
+        super::super::walk::list_at_most(max, folder.path(), options)
+    };
+    let text = list(8, Links::Copy).unwrap_err().to_string();
     assert!(
         text.ends_with(" contains more than 8 files and directories; copy its parts one by one"),
         "{text}"
     );
-    assert!(super::super::walk::list_at_most(9, folder.path(), options).is_ok());
+    assert!(list(9, Links::Copy).is_ok());
+    // What cannot be copied counts too, because it takes as long to look at.
+    symlink("nowhere", folder.path().join("b/dangling")).unwrap();
+    symlink("nowhere", folder.path().join("z")).unwrap();
+    let problem = list(11, Links::Follow).unwrap_err();
+    assert!(matches!(problem, LocalProblem::TooMany { max: 11, .. }), "{problem}");
+    let listing = list(12, Links::Follow).unwrap();
+    assert_eq!((listing.entries.len(), missing(&listing).0), (10, 2));
+}
+
+#[test]
+fn no_name_is_forgotten_in_a_directory_of_links_that_are_skipped() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("z"), "").unwrap();
+    (0..9).for_each(|number| symlink("z", folder.path().join(format!("link{number}"))).unwrap());
+    let options = SourceOptions { recurse: true, links: Links::Skip };
+    for max in 2..12 {
+        match super::super::walk::list_at_most(max, folder.path(), options) {
+            Ok(listing) => assert_eq!(paths(&listing), ["", "z"], "{max}"),
+            Err(problem) => assert!(matches!(problem, LocalProblem::TooMany { .. }) && max < 10, "{problem}"),
+        }
+    }
 }
 
 #[test]

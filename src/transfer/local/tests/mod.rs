@@ -10,7 +10,9 @@ mod target;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
 
+use nix::unistd::{Uid, geteuid, setfsuid};
 use tempfile::TempDir;
 
 use super::*;
@@ -35,6 +37,17 @@ fn host_path(path: &str) -> HostPath {
 /// Contents that differ at each place.
 fn contents(length: usize) -> Vec<u8> {
     (0..length).map(|at| (at ^ (at >> 8) ^ (at >> 16)) as u8).collect()
+}
+
+/// Does this without root's rights to read what nobody may read. They belong to a thread.
+pub(in crate::transfer) fn without_rights<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    let work = || {
+        if geteuid().is_root() {
+            setfsuid(Uid::from_raw(65_534));
+        }
+        work()
+    };
+    thread::scope(|scope| scope.spawn(work).join().unwrap())
 }
 
 /// The names in a directory, hidden ones too.

@@ -100,7 +100,11 @@ impl PutTask {
     fn listed(&mut self, listing: Arc<Listing>, cx: &mut TaskCx<'_>) {
         let is_directory = listing.entries.first().is_some_and(|root| root.kind == EntryKind::Directory);
         cx.report.is_single = !is_directory;
+        cx.report.is_dry_run = self.plan.settings.dry_run;
         cx.report.done.total = listing.bytes;
+        if let Some(missing) = &listing.missing {
+            cx.report.note_missing(missing);
+        }
         let directories = listing.entries.iter().filter(|entry| entry.kind == EntryKind::Directory);
         self.depth = directories.map(Entry::depth).max();
         self.listing = Some(listing);
@@ -172,8 +176,9 @@ impl PutTask {
         }
         if self.awaited == 0 && self.files.iter().all(Option::is_none) {
             self.next = listing.entries.len();
-            let deletes = self.plan.settings.delete && self.depth.is_some() && !cx.report.has_failed();
-            if deletes {
+            let deletes = self.plan.settings.delete && self.depth.is_some();
+            cx.report.deletes_nothing = deletes && cx.report.has_failed();
+            if deletes && !cx.report.has_failed() {
                 self.prune = Some(Box::new(Prune::new(&self.target, listing, is_dry)));
                 self.state = PutState::Pruning;
             } else {

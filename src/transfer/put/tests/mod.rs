@@ -5,6 +5,7 @@ mod allowance;
 mod directed;
 mod host;
 mod links;
+mod missing;
 mod pruning;
 mod random;
 mod world;

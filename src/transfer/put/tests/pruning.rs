@@ -112,7 +112,9 @@ fn nothing_is_deleted_after_a_failure() {
         is_first.then_some(StatusCode::PermissionDenied)
     });
     let error = world.finish().unwrap_err();
-    assert!(matches!(error, TransferProblem::Incomplete { failed: 1, .. }), "{error}");
+    assert!(matches!(error, TransferProblem::Incomplete { failed: 1, deletes_nothing: true, .. }), "{error}");
+    let expected = "1 of the files was not copied, so nothing was deleted: cannot create /srv/app/site/.b.d";
+    assert!(error.to_string().starts_with(expected), "{error}");
     assert_eq!(there(&world).len(), before);
 }
 
@@ -124,7 +126,8 @@ fn what_cannot_be_deleted_is_named_and_the_rest_is_deleted() {
         is_it.then_some(StatusCode::PermissionDenied)
     });
     let error = world.finish().unwrap_err().to_string();
-    assert!(error.contains("cannot delete /srv/app/site/b/stale: permission denied"), "{error}");
+    let expected = "1 of the files was not copied: cannot delete /srv/app/site/b/stale: permission denied";
+    assert!(error.starts_with(expected), "{error}");
     assert_eq!(there(&world), [".gone.sshoal-1", "a", "b", "b.d", "b/c", "b/stale", "e"]);
 }
 

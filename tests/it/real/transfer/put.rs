@@ -2,13 +2,14 @@
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 
 use sshoal::Command;
 use sshoal::transfer::{Links, Placement, Put};
 use tempfile::tempdir;
 
-use super::{contents, done, error, names, sshd};
+use super::{contents, done, error, names, sshd, transfer};
 use crate::real::{build, client_for, guard};
 use crate::support::keys::ClientKey;
 use crate::support::sudoers::Sudoers;
@@ -128,6 +129,61 @@ fn a_directory_loses_what_the_local_one_does_not_have() {
     assert_eq!(names(&precious), ["file"], "no link is followed");
     let refused = Put::new(&local, "there").delete(true);
     assert!(client.start_command(Command::from(refused)).is_err());
+}
+
+#[test]
+fn what_cannot_be_copied_of_a_directory_is_named_and_the_rest_is_copied() {
+    let _dog = guard("put_missing");
+    let sshd = sshd().start();
+    let hosts = ["127.0.2.1", "127.0.2.2", "127.0.2.3"];
+    let mut client = build(client_for(&sshd, hosts));
+    let folder = tempdir().expect("a folder");
+    let (local, there) = (folder.path().join("local"), folder.path().join("there"));
+    fs::create_dir_all(local.join("sub")).expect("made");
+    for file in ["a", "sub/b", "z"] {
+        fs::write(local.join(file), contents(100_000)).expect("written");
+    }
+    let _socket = UnixListener::bind(local.join("socket")).expect("bound");
+    for (target, link) in
+        [("nowhere", "dangling"), ("..", "sub/up"), ("/dev/null", "device"), ("/proc/self/status", "status")]
+    {
+        std::os::unix::fs::symlink(target, local.join(link)).expect("made");
+    }
+    for host in hosts {
+        fs::create_dir_all(there.join(host)).expect("made");
+        fs::write(there.join(host).join("stale"), "x").expect("written");
+    }
+    for (delete, kept) in [(false, ""), (true, ", so nothing was deleted")] {
+        let put = Put::new(&local, format!("{}/%s", there.display())).recurse(true).delete(delete);
+        let outcomes = transfer(&mut client, Command::from(put).host_args(hosts));
+        for (host, outcome) in hosts.iter().zip(outcomes) {
+            let expected = format!(
+                "5 of the files were not copied{kept}; the first: cannot follow the link {}: No such file or \
+                 directory (os error 2)",
+                local.join("dangling").display()
+            );
+            assert!(outcome.to_string().contains(&expected), "{outcome}");
+            let copy = there.join(host);
+            assert_eq!(
+                (names(&copy), names(&copy.join("sub"))),
+                (["a", "stale", "sub", "z"].map(str::to_owned).to_vec(), vec!["b".to_owned()])
+            );
+            assert!(fs::read(copy.join("sub/b")).expect("copied") == contents(100_000));
+        }
+    }
+    // As links, only the socket is no file.
+    let put = Put::new(&local, format!("{}/%s", there.display())).recurse(true).links(Links::Copy);
+    for outcome in transfer(&mut client, Command::from(put).host_args(hosts)) {
+        let expected = "1 of the files was not copied: ";
+        assert!(
+            outcome.to_string().contains(expected) && outcome.to_string().contains("/socket is a socket"),
+            "{outcome}"
+        );
+    }
+    // Nothing is copied of a source that is none.
+    let socket =
+        error(&mut build(client_for(&sshd, HOST)), Put::new(local.join("socket"), "x").recurse(true));
+    assert!(socket.to_string().contains("/socket is a socket; only files"), "{socket}");
 }
 
 #[test]
