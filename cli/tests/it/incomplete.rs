@@ -63,7 +63,7 @@ fn what_nobody_may_read_is_left_out_and_the_rest_is_copied() {
         fs::create_dir(from.join(name)).expect("a folder");
         fs::write(from.join(name).join("file"), "text").expect("a file");
     }
-    fs::set_permissions(from.join("locked"), PermissionsExt::from_mode(0)).expect("chmod");
+    fs::set_permissions(from.join("locked"), PermissionsExt::from_mode(0o000)).expect("chmod");
     let dest = format!("{}/%{{name}}", there.display());
     let args = ["-r", "-T", "--template", "-w", "web[1-2]", from.to_str().expect("UTF-8"), &dest];
     let done = run_without_rights(&site, "put", &args);
@@ -76,7 +76,7 @@ fn what_nobody_may_read_is_left_out_and_the_rest_is_copied() {
     assert_eq!(names(&there.join("web2/open")), ["file"]);
     // A file is listed, and fails when it is opened.
     fs::set_permissions(from.join("locked"), PermissionsExt::from_mode(0o755)).expect("chmod");
-    fs::set_permissions(from.join("locked/file"), PermissionsExt::from_mode(0)).expect("chmod");
+    fs::set_permissions(from.join("locked/file"), PermissionsExt::from_mode(0o000)).expect("chmod");
     fs::remove_dir_all(there.join("web1")).expect("remove the copy");
     fs::create_dir(there.join("web1")).expect("a folder");
     fs::write(there.join("web1/stale"), "text").expect("a file");

@@ -36,8 +36,8 @@ use crate::transfer::plan::{Fill, PlanProblem, Shared, local_path, path};
 ///
 /// # Errors
 /// A put that fails on a host has the outcome [`Failed`](crate::Outcome::Failed) with a
-/// [`TransferProblem`](crate::error::TransferProblem). What of a directory cannot be copied, such as
-/// a socket or a link that leads nowhere, does not keep the rest from being copied; the outcome is
+/// [`TransferProblem`](crate::error::TransferProblem). If something in a directory cannot be
+/// copied, such as a socket or a link that leads nowhere, everything else is, and the problem is
 /// [`Incomplete`](crate::error::TransferProblem::Incomplete).
 #[derive(Debug, Clone)]
 #[must_use = "a put does nothing until it is run"]

@@ -85,7 +85,7 @@ fn what_cannot_be_copied_is_left_out_and_the_rest_is_listed() {
     let root = folder.path();
     let whole = list(root, true, Links::Follow).unwrap();
     assert!(whole.missing.is_none());
-    let locked = |path: &Path| fs::set_permissions(path, fs::Permissions::from_mode(0)).unwrap();
+    let locked = |path: &Path| fs::set_permissions(path, fs::Permissions::from_mode(0o000)).unwrap();
     for (name, text) in [
         ("b/aa-socket", "/b/aa-socket is a socket; only files"),
         ("pipe", "/pipe is a pipe; only files"),
@@ -149,7 +149,7 @@ fn a_directory_that_cannot_be_read_is_empty() {
     for path in [root, &root.join("a"), &root.join("b/empty")] {
         fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
     }
-    fs::set_permissions(root.join("other"), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(root.join("other"), fs::Permissions::from_mode(0o000)).unwrap();
     let listing = without_rights(|| list(root, true, Links::Skip)).unwrap();
     assert_eq!(paths(&listing), ["", "a", "b", "b/empty", "b/file", "other"]);
     let (count, first) = missing(&listing);
