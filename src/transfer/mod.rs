@@ -42,6 +42,7 @@ mod ops;
 mod phase;
 mod plan;
 mod put;
+mod reads;
 mod replies;
 mod report;
 mod requests;

@@ -8,8 +8,9 @@ use crate::error::{RemotePath, TransferProblem};
 use crate::limits;
 use crate::output::{FileKind, FileResult};
 use crate::sftp::{Attrs, OpenFlags, Reply, Request, StatusCode};
-use crate::transfer::replies::{read_length, refused};
-use crate::transfer::requests::{Requests, Step, Tag};
+use crate::transfer::reads::{Reads, Wanted};
+use crate::transfer::replies::refused;
+use crate::transfer::requests::{Step, Tag};
 use crate::transfer::task::TaskCx;
 
 /// Reads a file up to its end. Its size says only how much to ask for at once, because it is wrong
@@ -19,23 +20,15 @@ pub(super) struct Read {
     path: Vec<u8>,
     max_bytes: u64,
     handle: Option<Vec<u8>>,
+    reads: Reads,
     /// The size when the file was opened; `None` until it is known.
     size: Option<u64>,
     /// What has arrived without a gap.
     contents: Vec<u8>,
     /// What has arrived beyond a gap, by offset.
     beyond: BTreeMap<u64, Vec<u8>>,
-    /// The rests of reads that have returned less than they were asked for.
-    rests: Vec<(u64, u32)>,
-    /// Everything before this offset was asked for.
-    next: u64,
-    in_flight: usize,
-    /// Where the server says that the file ends.
-    end: Option<u64>,
-    /// The end of what has arrived, and how much that is.
+    /// The end of what has arrived.
     last: u64,
-    arrived: u64,
-    short_reads: u64,
 }
 
 impl Read {
@@ -44,16 +37,11 @@ impl Read {
             path,
             max_bytes,
             handle: None,
+            reads: Reads::new(),
             size: None,
             contents: Vec::new(),
             beyond: BTreeMap::new(),
-            rests: Vec::new(),
-            next: 0,
-            in_flight: 0,
-            end: None,
             last: 0,
-            arrived: 0,
-            short_reads: 0,
         }
     }
 
@@ -87,40 +75,21 @@ impl Read {
         }
     }
 
-    /// What to ask for next, as far as there is room.
-    fn next_read(&mut self, requests: &mut Requests) -> Option<(u64, u32)> {
-        if let Some((_, len)) = self.rests.last() {
-            return if requests.may_read(*len) { self.rests.pop() } else { None };
+    /// What is wanted of the file beyond what was asked for.
+    fn wanted(&self) -> Wanted {
+        let (size, next) = (self.size.unwrap_or(0), self.reads.next());
+        match size.checked_sub(next) {
+            Some(left @ 1..) => Wanted::Bytes(left),
+            // The read at the size finds the end. If there is more, it shows step by step.
+            Some(0) if size > 0 => Wanted::Bytes(u64::from(limits::READ_MIN)),
+            _ => Wanted::More,
         }
-        // The read at the size finds the end. If there is more, it shows step by step.
-        let size = self.size.unwrap_or(0);
-        let is_known = self.next <= size;
-        let step = match size.saturating_sub(self.next) {
-            0 if is_known && size > 0 => requests.max_read.min(limits::READ_MIN),
-            0 => requests.max_read,
-            left => u32::try_from(left).unwrap_or(u32::MAX).min(requests.max_read),
-        };
-        if self.end.is_some() || !is_known && self.in_flight > 0 || !requests.may_read(step) {
-            return None;
-        }
-        let offset = self.next;
-        self.next = self.next.saturating_add(u64::from(step));
-        Some((offset, step))
     }
 
     fn data(&mut self, (offset, len): (u64, u32), bytes: &[u8]) -> Result<(), TransferProblem> {
-        let found = read_length(len, bytes)?;
-        self.arrived += u64::from(found);
-        self.limit(self.arrived)?;
-        if found < len {
-            self.short_reads += 1;
-            if self.short_reads > limits::SHORT_READS + self.arrived / u64::from(limits::READ_MIN) {
-                let text = "reads return a few bytes each, again and again".to_owned();
-                return Err(TransferProblem::Protocol(text));
-            }
-            self.rests.push((offset + u64::from(found), len - found));
-        }
-        self.last = self.last.max(offset + u64::from(found));
+        self.reads.returned(offset, len, bytes)?;
+        self.limit(self.reads.arrived())?;
+        self.last = self.last.max(offset + bytes.len() as u64);
         if offset == self.contents.len() as u64 {
             self.contents.extend_from_slice(bytes);
             while let Some(next) = self.beyond.remove(&(self.contents.len() as u64)) {
@@ -134,9 +103,9 @@ impl Read {
 
     /// Ends the file once everything before its end is here.
     fn settle(&mut self, cx: &mut TaskCx<'_>) -> Result<Option<FileResult>, TransferProblem> {
-        let (Some(end), 0) = (self.end, self.in_flight) else { return Ok(None) };
-        self.rests.retain(|(offset, _)| *offset < end);
-        if !self.rests.is_empty() {
+        let Some(end) = self.reads.end().filter(|_| !self.reads.is_waiting()) else { return Ok(None) };
+        self.reads.forget_behind_end();
+        if !self.reads.is_complete() {
             return Ok(None);
         }
         if self.contents.len() as u64 != end || self.last > end {
@@ -178,10 +147,9 @@ impl Operation for Read {
 
     fn advance(&mut self, cx: &mut TaskCx<'_>) -> Result<(), TransferProblem> {
         let Some(handle) = self.handle.take_if(|_| self.size.is_some()) else { return Ok(()) };
-        while let Some((offset, len)) = self.next_read(cx.requests) {
+        while let Some((offset, len)) = self.reads.request(self.wanted(), cx.requests) {
             let tag = Tag { slot: 0, step: Step::Read { offset, len } };
             cx.requests.send(tag, &Request::Read { handle: &handle, offset, len });
-            self.in_flight += 1;
         }
         self.handle = Some(handle);
         Ok(())
@@ -201,15 +169,16 @@ impl Operation for Read {
             }
             (Step::Measure, Reply::Attrs { attrs, .. }) => return self.measured(attrs),
             (Step::Read { offset, len }, reply) => {
-                self.in_flight = self.in_flight.saturating_sub(1);
+                self.reads.answered(offset);
                 match reply {
                     Reply::Data { bytes, .. } => {
                         self.data((offset, len), bytes)?;
-                        cx.report.done.bytes = self.arrived;
-                        cx.report.done.total = self.size.unwrap_or(0).max(self.arrived);
+                        let arrived = self.reads.arrived();
+                        cx.report.done.bytes = arrived;
+                        cx.report.done.total = self.size.unwrap_or(0).max(arrived);
                     }
                     Reply::Status { code: StatusCode::Eof, .. } => {
-                        self.end = Some(self.end.unwrap_or(offset).min(offset));
+                        self.reads.ended(offset);
                     }
                     other => return Err(refused(other)?.problem("read", &self.path)),
                 }

@@ -2,7 +2,7 @@
 
 mod read;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::mem;
 use std::sync::Arc;
 
@@ -10,6 +10,7 @@ use super::options::Settings;
 use crate::error::{LocalProblem, RemotePath, TransferProblem};
 use crate::sftp::{Attrs, OpenFlags, Reply, Request, StatusCode};
 use crate::transfer::local::{Begun, FileAnswer, FileJob, HostPath, NewFile, Part, Target};
+use crate::transfer::reads::Reads;
 use crate::transfer::replies::refused;
 use crate::transfer::requests::{Step, Tag};
 use crate::transfer::task::TaskCx;
@@ -30,19 +31,7 @@ pub(super) struct FileGet {
     is_sized: bool,
     handle: Option<Vec<u8>>,
     part: Option<Arc<Part>>,
-    /// Everything before this offset was asked for.
-    next: u64,
-    /// How much to ask for at a time.
-    step: u32,
-    /// What was asked for and has not arrived, by offset.
-    asked: BTreeSet<u64>,
-    /// What arrived short, so that the rest has to be asked for again.
-    rests: Vec<(u64, u32)>,
-    /// How many bytes have arrived, and in how many reads that were short.
-    arrived: u64,
-    short_reads: u64,
-    /// Where the host says that the file ends, before the size that it has given.
-    end: Option<u64>,
+    reads: Reads,
     /// What has arrived since the last visit.
     pieces: Vec<(u64, Vec<u8>)>,
     /// The writes on their way, by number: the first offset, and the number of bytes.
@@ -123,13 +112,7 @@ impl FileGet {
             is_sized: true,
             handle: None,
             part: None,
-            next: 0,
-            step: cx.requests.max_read,
-            asked: BTreeSet::new(),
-            rests: Vec::new(),
-            arrived: 0,
-            short_reads: 0,
-            end: None,
+            reads: Reads::new(),
             pieces: Vec::new(),
             writes: BTreeMap::new(),
             next_write: 0,
@@ -193,12 +176,13 @@ impl FileGet {
     /// Goes on if nothing is awaited in the current state.
     fn settle(&mut self, cx: &mut TaskCx<'_>) {
         let is_written = self.pieces.is_empty() && self.writes.is_empty();
-        let has_arrived = self.asked.is_empty() && self.rests.is_empty();
-        if let Some(end) = self.end.filter(|_| has_arrived && self.state == FileState::Reading) {
+        let has_arrived = self.reads.is_complete();
+        // Before the size that the host has given.
+        if let Some(end) = self.reads.end().filter(|_| has_arrived && self.state == FileState::Reading) {
             self.changed(end);
         }
         match self.state {
-            FileState::Reading if self.is_sized && has_arrived && self.next >= self.opened.size => {
+            FileState::Reading if self.is_sized && has_arrived && self.reads.next() >= self.opened.size => {
                 self.enter(FileState::Checking);
                 self.measure(cx);
             }
@@ -275,7 +259,7 @@ impl FileGet {
         }
         self.awaited = self.awaited.saturating_sub(1);
         if let Step::Read { offset, .. } = step {
-            self.asked.remove(&offset);
+            self.reads.answered(offset);
         }
         match (step, reply) {
             (Step::Open, Reply::Handle { handle, .. }) => {
@@ -354,7 +338,7 @@ impl FileGet {
             }
             Ok(Begun::Part { part, resume_at }) => {
                 self.part = Some(part);
-                self.next = resume_at;
+                self.reads.skip_to(resume_at);
                 *total = total.saturating_sub(resume_at);
                 self.enter(FileState::Opening);
                 let path = mem::take(&mut self.remote);

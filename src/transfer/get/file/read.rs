@@ -5,50 +5,33 @@ use crate::error::{RemotePath, TransferProblem};
 use crate::limits;
 use crate::sftp::{Attrs, FileKind, Request};
 use crate::transfer::local::NewFile;
-use crate::transfer::replies::read_length;
-use crate::transfer::requests::{Requests, Step};
+use crate::transfer::reads::Wanted;
+use crate::transfer::requests::Step;
 use crate::transfer::task::TaskCx;
 
 impl FileGet {
     pub(super) fn ask(&mut self, cx: &mut TaskCx<'_>) {
         let Some(handle) = self.handle.take() else { return };
-        while let Some((offset, len)) = self.next_read(cx.requests) {
-            self.asked.insert(offset);
+        while let Some((offset, len)) = self.reads.request(self.wanted(), cx.requests) {
             self.send(Step::Read { offset, len }, &Request::Read { handle: &handle, offset, len }, cx);
         }
         self.handle = Some(handle);
     }
 
-    /// What to ask for next, as far as there is room.
-    fn next_read(&mut self, requests: &mut Requests) -> Option<(u64, u32)> {
-        if let Some((_, len)) = self.rests.last() {
-            return if requests.may_read(*len) { self.rests.pop() } else { None };
-        }
+    /// What is wanted of the file beyond what was asked for.
+    fn wanted(&self) -> Wanted {
         if !self.is_sized {
-            // How far the file goes shows only when it was read so far.
-            let may_ask = self.asked.is_empty() && requests.may_read(self.step);
-            return may_ask.then_some((self.next, self.step));
+            return Wanted::More;
         }
-        let left = self.opened.size.saturating_sub(self.next);
-        if left == 0 || self.end.is_some() || self.next.saturating_sub(self.first_gap()) >= limits::RESUME_GAP
-        {
-            return None;
-        }
-        let (offset, len) = (self.next, u64::from(self.step).min(left) as u32);
-        if !requests.may_read(len) {
-            return None;
-        }
-        self.next += u64::from(len);
-        Some((offset, len))
-    }
-
-    /// Everything before this offset is written.
-    fn first_gap(&self) -> u64 {
-        let asked = self.asked.first().copied();
-        let rests = self.rests.iter().map(|(offset, _)| *offset).min();
         let pieces = self.pieces.iter().map(|(offset, _)| *offset).min();
         let writes = self.writes.values().map(|(offset, _)| *offset).min();
-        [asked, rests, pieces, writes].into_iter().flatten().min().unwrap_or(self.next)
+        let next = self.reads.next();
+        // Everything before this offset is written.
+        let first_gap = [self.reads.first_gap(), pieces, writes].into_iter().flatten().min().unwrap_or(next);
+        if next.saturating_sub(first_gap) >= limits::RESUME_GAP {
+            return Wanted::Nothing;
+        }
+        Wanted::Bytes(self.opened.size.saturating_sub(next))
     }
 
     /// Handles what the host says about the file once it is open.
@@ -90,25 +73,16 @@ impl FileGet {
         bytes: &[u8],
         cx: &TaskCx<'_>,
     ) -> Result<(), TransferProblem> {
-        let found = read_length(len, bytes)?;
-        self.arrived += u64::from(found);
+        self.reads.returned(offset, len, bytes)?;
         self.pieces.push((offset, bytes.to_vec()));
         if !self.is_sized {
-            self.next = offset + u64::from(found);
-            if self.next > limits::UNSIZED_FILE {
+            let next = self.reads.next();
+            if next > limits::UNSIZED_FILE {
                 let max = limits::UNSIZED_FILE;
                 let what = format!("the host gives no size for it, and sends more than {max} bytes");
                 self.fail(TransferProblem::Limit { path: RemotePath::new(&self.remote), what });
             }
-            return self.limit(cx.report.done.total.saturating_add(self.next));
-        }
-        if found < len {
-            self.rests.push((offset + u64::from(found), len - found));
-            self.short_reads += 1;
-            self.step = self.step.min(found.max(limits::READ_MIN));
-            if self.short_reads > limits::SHORT_READS + self.arrived / u64::from(limits::READ_MIN) {
-                return Err(TransferProblem::Protocol("reads return only a few bytes each".to_owned()));
-            }
+            return self.limit(cx.report.done.total.saturating_add(next));
         }
         Ok(())
     }
@@ -118,7 +92,7 @@ impl FileGet {
         if self.is_sized {
             // Reads before this one may be short: the file ends where nothing more is left to ask
             // for.
-            self.end = Some(self.end.map_or(offset, |end| end.min(offset)));
+            self.reads.ended(offset);
             return;
         }
         self.opened.size = offset;
