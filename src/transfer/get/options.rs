@@ -74,6 +74,8 @@ impl Get {
     /// that of a directory, and the copy in it has the name of the remote path. Missing directories
     /// are created. If two hosts have the same local path, the second one fails with
     /// [`LocalProblem::Claimed`](crate::error::LocalProblem::Claimed).
+    /// This happens to hosts that differ only in their ports, too: give each of them a value of its
+    /// own for the path.
     ///
     /// Both paths may have the placeholders of
     /// [`Command::host_args`](crate::Command::host_args), if values are given.
