@@ -22,7 +22,7 @@ use crate::link::Link;
 use crate::link::algorithms::Algorithms;
 use crate::output::{Deliver, Excess, Origin, Outcome, Room, StdinQueue, Stream};
 use crate::stage::{Stage, Stopwatch, Timings};
-use crate::transfer::Transfer;
+use crate::transfer::{Transfer, Transferred};
 
 use self::inbox_buffer::InboxBuffer;
 use self::sudo::SudoDialogue;
@@ -59,6 +59,8 @@ pub(crate) struct Exec {
     trial: Trial,
     /// The transfer that the command is, if it is one and it has begun.
     transfer: Option<Box<Transfer>>,
+    /// What a transfer had done when it ended, until that is reported.
+    done_at_end: Option<Box<Transferred>>,
     /// The command line that the transfer uses if the server has no SFTP.
     plain: Option<CString>,
     /// The signals that are not sent yet.
@@ -72,8 +74,7 @@ pub(crate) struct Exec {
     /// The algorithms of the connection on which the command has asked for a channel.
     pub(crate) algorithms: Option<Algorithms>,
     told_started: bool,
-    /// Whether the server has granted a terminal, so that standard error arrives as standard
-    /// output.
+    /// Whether the server has granted a terminal, which shows standard error as standard output.
     pub(crate) on_terminal: bool,
     /// The bytes transferred that the fleet's counters do not include yet.
     traffic: Traffic,
@@ -113,6 +114,7 @@ impl Exec {
             sudo,
             trial: Trial::Idle,
             transfer: None,
+            done_at_end: None,
             plain: None,
             signals: VecDeque::new(),
             deadline: None,

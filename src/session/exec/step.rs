@@ -383,6 +383,9 @@ impl Exec {
 
     /// Takes the report of that progress.
     pub(crate) fn take_progress(&mut self) -> Option<Transferred> {
-        self.transfer.as_mut().map(|transfer| transfer.take_news())
+        match &mut self.transfer {
+            Some(transfer) => Some(transfer.take_news()),
+            None => self.done_at_end.take().map(|done| *done),
+        }
     }
 }

@@ -306,6 +306,16 @@ impl Execs {
         let mut outcome = outcome;
         if let Some(mut transfer) = exec.transfer.take() {
             transfer.lose();
+            // Other outcomes do not say what was copied.
+            if !matches!(outcome, Outcome::Transferred(_) | Outcome::File(_)) {
+                exec.done_at_end = Some(Box::new(transfer.progress()));
+                if exec.request.options.output.deliver != Deliver::Nothing
+                    && !exec.released
+                    && transfer.has_news()
+                {
+                    cx.out.push(Effect::Command(id, CommandNews::Progress));
+                }
+            }
             hand_out(exec, transfer.take_jobs(), cx.out);
             if let Outcome::Failed(error) = outcome {
                 outcome = Outcome::Failed(error.with_left_over(transfer.left_over()));
