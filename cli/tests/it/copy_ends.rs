@@ -227,6 +227,15 @@ fn await_part(path: &Path, file: &str) -> String {
     })
 }
 
+/// Waits until the program has handled all that the host had done by now: more than what can be on
+/// its way has been written to this file since.
+#[track_caller]
+fn await_growth(part: &Path) {
+    let size = || fs::metadata(part).expect("the copy goes on").size();
+    let before = size();
+    eventually(Duration::from_secs(20), "16 MiB more", || (size() > before + (16 << 20)).then_some(()));
+}
+
 /// A file that takes long to copy, and no place here.
 fn endless(site: &Site) -> String {
     let path = site.file("large", "");
@@ -244,11 +253,13 @@ fn an_interrupted_copy_leaves_no_temporary_file_and_says_what_was_copied() {
         let to = if word == "put" { format!("{to}/%{{name}}/") } else { to };
         let child = program(&site, word, &["--template", "-w", "web[1-2]", &small, &large, &to]).start();
         for host in ["web1", "web2"] {
-            fs::create_dir_all(there.join(host)).expect("a folder");
-            await_part(&there.join(host), "large");
+            let folder = there.join(host);
+            fs::create_dir_all(&folder).expect("a folder");
+            let part = await_part(&folder, "large");
             eventually(Duration::from_secs(20), "the small file", || {
-                there.join(host).join("small").exists().then_some(())
+                folder.join("small").exists().then_some(())
             });
+            await_growth(&folder.join(part));
         }
         interrupt(&child);
         let done = Done::of(child);

@@ -65,7 +65,10 @@ impl FilePut {
                 self.send(Step::Close, &Request::Close { handle }, cx);
             }
             (Step::Open, _) => self.may_exist = false,
-            (Step::Rename | Step::PlainRename, _) if is_done => self.may_exist = false,
+            (Step::Rename | Step::PlainRename, _) if is_done => {
+                self.may_exist = false;
+                cx.report.done.files += 1;
+            }
             (Step::Discard, Reply::Status { code, .. }) => {
                 self.may_exist &= !matches!(code, StatusCode::Ok | StatusCode::NoSuchFile);
                 return self.enter(FileState::Done);

@@ -64,6 +64,22 @@ fn a_file_replaces_its_target_in_one_step() {
     }
 }
 
+/// The host renames the copy, and the answer comes after the cancel.
+#[test]
+fn a_copy_that_was_renamed_before_a_cancel_is_counted() {
+    let mut world = world(|put| put);
+    for _ in 0..1_000 {
+        world.work();
+        if world.host.bytes(TARGET) == Some(&contents()[..]) {
+            break;
+        }
+        world.deliver();
+    }
+    world.transfer.stop();
+    assert_eq!(world.finish().expect("nothing fails").files, 1);
+    assert_replaced(&world);
+}
+
 #[test]
 fn nobody_else_may_read_a_copy_before_it_has_its_mode() {
     let mut world = world(|put| put.mode(0o600));
