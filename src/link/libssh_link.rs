@@ -16,9 +16,9 @@ use super::happy_eyeballs::{HappyEyeballs, TcpConnect};
 use super::libssh::SshSession;
 use super::tunnel::TunnelRelay;
 use super::{
-    AuthReply, ChannelId, Channels, Conduit, Credential, Dial, Gssapi, HandshakeOptions, Inbox, Interaction,
-    KeyExchanges, LinkError, LinkErrorKind, PartialPacket, Pumped, Transport, TunnelNews, Tunnelling,
-    UserAuth, first_write,
+    AuthReply, ChannelId, Channels, Conduit, Cork, Credential, Dial, Gssapi, HandshakeOptions, Inbox,
+    Interaction, KeyExchanges, LinkError, LinkErrorKind, PartialPacket, Pumped, Transport, TunnelNews,
+    Tunnelling, UserAuth, first_write,
 };
 use crate::command::{ChannelRequest, Program, Signal};
 use crate::credential::Secret;
@@ -260,8 +260,8 @@ impl Transport for LibsshLink {
         self.ssh().is_none_or(|session| !session.write_pending() && !session.has_channel_news())
     }
 
-    fn cork(&mut self) {
-        let _ = self.session().map(SshSession::cork);
+    fn cork(&mut self, when: Cork) {
+        let _ = self.session().map(|session| session.cork(when));
     }
 
     fn uncork(&mut self) {

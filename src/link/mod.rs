@@ -129,9 +129,9 @@ pub(crate) trait Transport {
     /// Whether the socket has accepted everything written so far and everything read has been
     /// dispatched. If not, another pump has work to do.
     fn flushed(&self) -> bool;
-    /// Holds back written data until [`uncork`](Self::uncork) is called, so that several messages
+    /// Holds back what is sent until [`uncork`](Self::uncork) is called, so that several messages
     /// leave as one TCP segment.
-    fn cork(&mut self);
+    fn cork(&mut self, when: Cork);
     /// Sends the data that [`cork`](Self::cork) has held back.
     fn uncork(&mut self);
     /// How many bytes have been received so far, those of unfinished packets included. While this
@@ -279,6 +279,14 @@ pub struct PartialPacket {
     pub number: u64,
     /// How many bytes of it have arrived, apart from those that came with the packet before it.
     pub bytes: u64,
+}
+
+/// When to begin to hold back what is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cork {
+    Now,
+    /// Once data is written. If none is, that saves two system calls.
+    WithData,
 }
 
 /// Whether a pump left work behind.

@@ -12,7 +12,7 @@ use super::state::State;
 use super::{Cx, Effect, Role, Session, Target, Timeouts};
 use crate::error::HostErrorKind;
 use crate::limits;
-use crate::link::{LinkError, Pumped};
+use crate::link::{Cork, LinkError, Pumped};
 use crate::output::Room;
 
 impl Role {
@@ -45,22 +45,25 @@ impl Session {
         if self.rests(cx) {
             return Ok(());
         }
-        // When a command ends, up to three messages are sent: a window adjustment, EOF and CLOSE.
-        // Corking joins them into one segment. A session in which no command can end sends one
-        // message per visit, or many large ones, so corking would gain nothing.
-        let may_end = match &self.role {
-            Role::Host(commands) => {
-                commands.begun().iter().any(|id| cx.execs.get(*id).is_some_and(Exec::may_end))
-            }
-            Role::Proxy(_) => false,
-        };
-        if !may_end {
-            return self.pump_and_step(cx);
-        }
-        cx.link.cork();
+        let Some(cork) = self.cork(cx.execs) else { return self.pump_and_step(cx) };
+        cx.link.cork(cork);
         let driven = self.pump_and_step(cx);
         cx.link.uncork();
         driven
+    }
+
+    /// When to cork the link in this visit.
+    fn cork(&self, execs: &Execs) -> Option<Cork> {
+        let Role::Host(commands) = &self.role else { return None };
+        let begun = || commands.begun().iter().filter_map(|id| execs.get(*id));
+        // When a command ends, up to three messages are sent: a window adjustment, EOF and CLOSE.
+        // Corking joins them into one segment.
+        if begun().any(Exec::may_end) {
+            return Some(Cork::Now);
+        }
+        // A transfer may get an answer in this visit and send nothing, or send many packets. If no
+        // command has started, one message is sent per visit, so corking would gain nothing.
+        begun().any(Exec::is_started).then_some(Cork::WithData)
     }
 
     fn pump_and_step(&mut self, cx: &mut Cx<'_>) -> Result<(), Failure> {

@@ -7,7 +7,7 @@ use crate::command::{OutputOptions, Program, RunOptions};
 use crate::error::{ChannelProblem, HostErrorKind};
 use crate::ids::StdStream;
 use crate::limits;
-use crate::link::LinkErrorKind;
+use crate::link::{Cork, LinkErrorKind};
 use crate::output::{Deliver, ExitSignal, Outcome};
 use crate::session::state::Phase;
 use crate::session::{CommandNews, Input};
@@ -350,4 +350,11 @@ fn output_is_reported_after_the_start_even_if_the_acceptance_was_lost() {
     let id = bench.commands[0];
     let news = [CommandNews::Started, CommandNews::Output(StdStream::Stdout), CommandNews::Finished];
     assert_eq!(bench.news, news.map(|news| (id, news)));
+}
+
+#[test]
+fn a_command_corks_all_that_is_sent_once_it_may_end() {
+    let bench = run(Channel::sending(vec![(1, stdout("out")), (2, Packet::Status(0)), (2, Packet::Close)]));
+    let corks = &bench.link.corks;
+    assert!(!corks.is_empty() && corks.iter().all(|cork| *cork == Cork::Now), "{corks:?}");
 }

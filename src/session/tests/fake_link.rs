@@ -26,7 +26,7 @@ use crate::credential::Secret;
 use crate::error::AuthMethod;
 use crate::link::algorithms::Algorithms;
 use crate::link::{
-    self, AuthReply, ChannelId, Channels, Conduit, Credential, HandshakeOptions, Inbox, Interaction,
+    self, AuthReply, ChannelId, Channels, Conduit, Cork, Credential, HandshakeOptions, Inbox, Interaction,
     KeyExchanges, LinkError, LinkErrorKind, PartialPacket, Pumped, Transport, TunnelNews, Tunnelling,
     UserAuth,
 };
@@ -57,6 +57,8 @@ pub(crate) struct FakeLink {
     connection: Connection,
     generation: u32,
     is_corked: bool,
+    /// How the visits so far were corked.
+    pub corks: Vec<Cork>,
     is_restricted: bool,
     /// Connections on which SSH was started.
     started: usize,
@@ -99,6 +101,7 @@ impl FakeLink {
             connection: Connection::None,
             generation: 0,
             is_corked: false,
+            corks: Vec::new(),
             is_restricted: false,
             started: 0,
             channels_opened: 0,
@@ -340,7 +343,8 @@ impl Transport for FakeLink {
         !matches!(&self.connection, Connection::Up(wire) if !wire.outbox.is_empty())
     }
 
-    fn cork(&mut self) {
+    fn cork(&mut self, when: Cork) {
+        self.corks.push(when);
         assert!(!mem::replace(&mut self.is_corked, true), "corked twice");
     }
 

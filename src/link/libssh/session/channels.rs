@@ -163,13 +163,17 @@ impl SshSession {
         let max_packet = self.channels.get(id.0).ok_or_else(no_channel)?.max_packet;
         // During a key exchange, a write makes libssh read but not write. If libssh then read a new
         // packet size from the host, that size would go unchecked.
-        if input.is_empty() || self.in_key_exchange || self.is_congested(backlog) || self.is_reset() {
+        if input.is_empty() || self.in_key_exchange || self.is_congested(backlog) {
             return Ok(0);
         }
+        if self.window(id) == 0 || self.is_reset() {
+            return Ok(0);
+        }
+        self.cork_data();
         let is_measured = matches!(max_packet, MaxPacket::Seen(_)) && max_packet.is_tiny();
         let _scope = if is_measured { CallScope::at(sys::SSH_LOG_PACKET as u32) } else { self.listen() };
         let before = self.raw.counts();
-        let rc = if self.window(id) == 0 { 0 } else { self.call(id, ChannelCall::Write(input))? };
+        let rc = self.call(id, ChannelCall::Write(input))?;
         let largest_packet = log_lines::with(|log| log.largest_packet);
         self.check_fatal()?;
         let written =

@@ -34,7 +34,7 @@ use super::{OK, classify, log_lines};
 use crate::limits;
 use crate::link::algorithms::Algorithms;
 use crate::link::libssh::backlog::Backlog;
-use crate::link::{ChannelId, HandshakeOptions, KeyExchanges, LinkError, LinkErrorKind};
+use crate::link::{ChannelId, Cork, HandshakeOptions, KeyExchanges, LinkError, LinkErrorKind};
 
 /// The end of libssh's error text for SSH_MSG_USERAUTH_PASSWD_CHANGEREQ, which it does not know
 /// (RFC 4252 section 8). Other methods use the same number for other messages, which libssh expects
@@ -82,7 +82,7 @@ pub(crate) struct SshSession {
     /// Whether the last request for a login was a password.
     sent_password: bool,
     said: Said,
-    is_corked: bool,
+    cork: Option<Cork>,
     /// Whether a key exchange is known to have begun, by either end, and is not complete yet.
     in_key_exchange: bool,
     key_exchanges: KeyExchanges,
@@ -125,7 +125,7 @@ impl SshSession {
             is_logged_in: false,
             sent_password: false,
             said: Said::default(),
-            is_corked: false,
+            cork: None,
             in_key_exchange: false,
             key_exchanges: KeyExchanges::default(),
             packets_per_visit: if options.compress {
@@ -242,13 +242,19 @@ impl SshSession {
 
     /// Holds back what libssh sends, so that several messages leave as one TCP segment. Closing a
     /// channel alone takes three messages.
-    pub(crate) fn cork(&mut self) {
-        self.is_corked = self.set_cork(true);
+    pub(crate) fn cork(&mut self, when: Cork) {
+        self.cork = Some(when).filter(|when| *when == Cork::WithData || self.set_cork(true));
+    }
+
+    fn cork_data(&mut self) {
+        if self.cork == Some(Cork::WithData) {
+            self.cork(Cork::Now);
+        }
     }
 
     /// Sends what was held back. Without this call, the kernel would send it only after 200 ms.
     pub(crate) fn uncork(&mut self) {
-        if mem::take(&mut self.is_corked) {
+        if self.cork.take() == Some(Cork::Now) {
             self.set_cork(false);
         }
     }

@@ -64,6 +64,21 @@ fn a_file_replaces_its_target_in_one_step() {
     }
 }
 
+#[test]
+fn only_the_last_answer_may_end_a_put() {
+    let mut world = World::of(&Put::bytes(vec![b'x'; 9 * CHUNK as usize], "/srv/new"), false);
+    world.may_lack_target = true;
+    let mut writing = 0;
+    while world.transfer.end().is_none() {
+        world.work();
+        let may_end = world.transfer.may_end();
+        assert_eq!(may_end, world.replies.len() <= 1, "{} answers follow", world.replies.len());
+        writing += usize::from(!may_end);
+        assert!(world.deliver() || world.transfer.has_ended());
+    }
+    assert!(writing > 0);
+}
+
 /// The host renames the copy, and the answer comes after the cancel.
 #[test]
 fn a_copy_that_was_renamed_before_a_cancel_is_counted() {
