@@ -163,10 +163,8 @@ impl SshSession {
         let max_packet = self.channels.get(id.0).ok_or_else(no_channel)?.max_packet;
         // During a key exchange, a write makes libssh read but not write. If libssh then read a new
         // packet size from the host, that size would go unchecked.
-        if input.is_empty() || self.in_key_exchange || self.is_congested(backlog) {
-            return Ok(0);
-        }
-        if self.window(id) == 0 || self.is_reset() {
+        let is_blocked = self.in_key_exchange || self.is_congested(backlog) || self.window(id) == 0;
+        if input.is_empty() || is_blocked || self.is_reset() {
             return Ok(0);
         }
         self.cork_data();
