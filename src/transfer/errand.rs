@@ -3,6 +3,9 @@
 use crate::output::Outcome;
 use crate::text;
 
+/// What the command of hosts without SFTP is called in errors.
+pub(super) const SCP: &str = "scp";
+
 /// A command that a transfer needs on its host.
 #[derive(Debug)]
 pub(crate) struct Errand {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::get::{Get, GetPlan, GetTask, ScpGet};
 use super::local::{Claims, Source, SourceOptions};
 use super::ops::{FilePlan, FileRequest, FileTask};
-use super::put::{Put, PutPlan, PutTask, ScpTask};
+use super::put::{Put, PutPlan, PutTask, ScpPut};
 use super::task::Task;
 use crate::error::{ConfigProblem, TemplateProblem};
 
@@ -76,7 +76,7 @@ impl Plan {
     /// The task of one host that speaks with that command.
     pub(super) fn plain_task(&self, host: &str) -> Box<dyn Task> {
         match self {
-            Self::Put(plan) => Box::new(ScpTask::new(plan.clone())),
+            Self::Put(plan) => Box::new(ScpPut::new(plan.clone())),
             Self::Get(plan) => Box::new(ScpGet::new(plan.clone(), host)),
             // There is no such command.
             Self::File(_) => self.task(host),

@@ -21,14 +21,17 @@ pub(crate) struct Report {
 impl Report {
     /// Notes that a file was not copied. The transfer goes on with the others.
     pub(crate) fn note(&mut self, problem: TransferProblem) {
-        self.failed += 1;
-        self.first.get_or_insert_with(|| Box::new(problem));
+        self.note_some(1, problem);
     }
 
     /// Notes what a listing of this machine is without.
     pub(crate) fn note_missing(&mut self, missing: &Missing) {
-        self.failed += missing.count;
-        self.first.get_or_insert_with(|| Box::new(missing.first.clone().into()));
+        self.note_some(missing.count, missing.first.clone().into());
+    }
+
+    fn note_some(&mut self, count: u64, first: TransferProblem) {
+        self.failed += count;
+        self.first.get_or_insert_with(|| Box::new(first));
     }
 
     /// Whether some file was not copied.

@@ -19,13 +19,10 @@ use crate::limits;
 use crate::output::Outcome;
 use crate::sftp::Reply;
 use crate::text::counted;
-use crate::transfer::errand::{ErrandResult, quoted};
+use crate::transfer::errand::{ErrandResult, SCP, quoted};
 use crate::transfer::local::{Begun, FileAnswer, FileJob, NewFile, Part};
 use crate::transfer::requests::Tag;
 use crate::transfer::task::{Task, TaskCx};
-
-/// What the command on the host is called in errors.
-const SCP: &str = "scp";
 
 /// Where Linux has files that say that they are empty, and are not.
 const WITHOUT_SIZES: [&[u8]; 2] = [b"/proc/", b"/sys/"];

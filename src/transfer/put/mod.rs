@@ -12,7 +12,7 @@ mod tests;
 use std::sync::Arc;
 
 pub use options::{Placement, Put};
-pub(super) use scp::ScpTask;
+pub(super) use scp::ScpPut;
 pub(super) use task::PutTask;
 
 use self::options::Settings;

@@ -10,17 +10,14 @@ use crate::error::{RemotePath, TransferProblem};
 use crate::limits;
 use crate::output::Outcome;
 use crate::sftp::Reply;
-use crate::transfer::errand::{ErrandResult, quoted};
+use crate::transfer::errand::{ErrandResult, SCP, quoted};
 use crate::transfer::local::{Entry, FileAnswer, FileJob, Reader};
 use crate::transfer::requests::Tag;
 use crate::transfer::task::{Task, TaskCx};
 
-/// What the command on the host is called in errors.
-const SCP: &str = "scp";
-
 /// A file on its way to a host without SFTP.
 #[derive(Debug)]
-pub(in crate::transfer) struct ScpTask {
+pub(in crate::transfer) struct ScpPut {
     plan: Arc<PutPlan>,
     reader: Option<Reader>,
     entry: Option<Entry>,
@@ -85,7 +82,7 @@ impl PutPlan {
     }
 }
 
-impl ScpTask {
+impl ScpPut {
     pub(in crate::transfer) fn new(plan: Arc<PutPlan>) -> Self {
         Self {
             plan,
@@ -158,7 +155,7 @@ impl ScpTask {
     }
 }
 
-impl Task for ScpTask {
+impl Task for ScpPut {
     fn advance(&mut self, cx: &mut TaskCx<'_>) -> Result<(), TransferProblem> {
         if self.reader.is_none() {
             self.reader = Some(self.plan.source.reader(cx.id));

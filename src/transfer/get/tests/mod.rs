@@ -32,6 +32,10 @@ type End = Result<Transferred, TransferProblem>;
 struct Random(u64);
 
 impl Random {
+    fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
     fn below(&mut self, bound: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
@@ -140,7 +144,7 @@ impl Rig {
     }
 
     fn in_random_order(mut self, seed: u64) -> Self {
-        self.random = Some(Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1));
+        self.random = Some(Random::new(seed));
         self
     }
 
@@ -183,9 +187,7 @@ impl Rig {
             self.transfer.receive(&reply[cut..]);
             self.host.arrived(&reply);
         } else {
-            for (_, answer) in self.jobs.remove(at - replies).run() {
-                self.transfer.answer(answer);
-            }
+            run_job(self.jobs.remove(at - replies), &mut self.transfer);
         }
         self.exchange();
         true
@@ -204,12 +206,21 @@ impl Rig {
     /// Runs the file jobs that are left.
     fn finish_jobs(&mut self) {
         self.exchange();
-        while !self.jobs.is_empty() {
-            for (_, answer) in self.jobs.remove(0).run() {
-                self.transfer.answer(answer);
-            }
-            self.jobs.extend(self.transfer.take_jobs());
-        }
+        run_jobs(&mut self.jobs, &mut self.transfer);
+    }
+}
+
+fn run_job(job: FileJob, transfer: &mut Transfer) {
+    for (_, answer) in job.run() {
+        transfer.answer(answer);
+    }
+}
+
+/// Runs these file jobs, and those that follow from them.
+fn run_jobs(jobs: &mut Vec<FileJob>, transfer: &mut Transfer) {
+    while !jobs.is_empty() {
+        run_job(jobs.remove(0), transfer);
+        jobs.extend(transfer.take_jobs());
     }
 }
 

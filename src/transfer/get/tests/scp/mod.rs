@@ -6,12 +6,11 @@ mod pressure;
 
 use std::collections::VecDeque;
 
-use super::{End, Random, Run, contents, done, failed};
+use super::{End, Random, Run, contents, done, failed, run_job, run_jobs};
 use crate::clock;
 use crate::ids::CommandId;
 use crate::limits;
 use crate::output::Outcome;
-use crate::reactor::workers::Job as _;
 use crate::transfer::local::FileJob;
 use crate::transfer::{Get, Plan, Transfer};
 
@@ -67,7 +66,7 @@ impl Rig {
     }
 
     fn in_random_order(mut self, seed: u64) -> Self {
-        self.random = Some(Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1));
+        self.random = Some(Random::new(seed));
         self
     }
 
@@ -101,9 +100,7 @@ impl Rig {
         let prefers_jobs = self.random.as_mut().is_none_or(|random| random.below(2) == 0);
         if !self.jobs.is_empty() && (prefers_jobs || !may_arrive) {
             let at = self.random.as_mut().map_or(0, |random| random.below(self.jobs.len()));
-            for (_, answer) in self.jobs.remove(at).run() {
-                self.transfer.answer(answer);
-            }
+            run_job(self.jobs.remove(at), &mut self.transfer);
         } else if may_arrive {
             let all = self.piece.unwrap_or(self.arriving.len()).min(self.arriving.len());
             let count = self.random.as_mut().map_or(all, |random| 1 + random.below(all));
@@ -137,12 +134,7 @@ impl Rig {
 
     fn finish_jobs(&mut self) {
         self.exchange();
-        while !self.jobs.is_empty() {
-            for (_, answer) in self.jobs.remove(0).run() {
-                self.transfer.answer(answer);
-            }
-            self.jobs.extend(self.transfer.take_jobs());
-        }
+        run_jobs(&mut self.jobs, &mut self.transfer);
     }
 }
 

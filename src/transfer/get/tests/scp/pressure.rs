@@ -172,9 +172,7 @@ fn a_part_file_that_comes_too_late_is_removed_by_a_job() {
         assert!(rig.step());
     }
     rig.transfer.stop();
-    for (_, answer) in rig.jobs.remove(0).run() {
-        rig.transfer.answer(answer);
-    }
+    run_job(rig.jobs.remove(0), &mut rig.transfer);
     // A turn must not wait for the disk.
     assert_eq!(run.tree().len(), 1);
     rig.finish_jobs();
