@@ -1,5 +1,6 @@
 //! The event loop: the poll, the timers, and the list of hosts to visit.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use mio::Token;
@@ -26,8 +27,10 @@ pub(super) struct EventLoop {
     pub polled: bool,
     /// Whether there may be more readiness than was collected.
     pub poll_again: bool,
-    /// Whether the fleet's descriptor was made readable because work is left.
+    /// Whether another turn must follow, even if nothing happens until then.
     pub alarmed: bool,
+    /// Whether the caller has asked for the fleet's descriptor, and may wait for it.
+    is_watched: AtomicBool,
     /// The buffer for expired timers, which is reused from turn to turn.
     expired: Vec<Timer>,
 }
@@ -58,14 +61,28 @@ impl EventLoop {
             polled: false,
             poll_again: false,
             alarmed: false,
+            is_watched: AtomicBool::new(false),
             expired: Vec::new(),
         }
     }
 
-    /// Makes the fleet's descriptor readable, so that the caller runs another turn.
+    /// Makes the fleet's descriptor readable, so that the caller runs another turn. Where the
+    /// caller waits by [`Engine::wait`](super::engine::Engine::wait), that looks for work itself,
+    /// which saves two system calls.
     pub(super) fn alarm(&mut self) {
-        if !std::mem::replace(&mut self.alarmed, true) {
+        if !std::mem::replace(&mut self.alarmed, true) && self.is_watched() {
             self.alarmed = self.reactor.wake();
+        }
+    }
+
+    pub(super) fn is_watched(&self) -> bool {
+        self.is_watched.load(Ordering::Relaxed)
+    }
+
+    /// Keeps the descriptor readable from now on while there is work, as there is now if `is_due`.
+    pub(super) fn watch(&self, is_due: bool) {
+        if !self.is_watched.swap(true, Ordering::Relaxed) && is_due {
+            self.is_watched.store(self.reactor.wake(), Ordering::Relaxed);
         }
     }
 

@@ -18,8 +18,12 @@ use crate::session::Traffic;
 /// The descriptor of the fleet's own poll. It is readable whenever there is work for a
 /// [`turn`](Fleet::turn), and after a turn while [events](Fleet::next_event) wait. Wait for it with
 /// `poll(2)` or similar; do not read from it or write to it.
+///
+/// A fleet that was never asked for its descriptor does not keep it readable, which is cheaper. So
+/// get it from here, also if its number is known already.
 impl AsFd for Fleet {
     fn as_fd(&self) -> BorrowedFd<'_> {
+        self.engine.event_loop.watch(self.engine.is_due());
         link::descriptor_of(self.engine.event_loop.reactor.poll_itself())
     }
 }

@@ -113,7 +113,7 @@ impl Engine {
 
     /// Blocks until there is work for a turn, but no longer than `limit`.
     pub(super) fn wait(&mut self, limit: Option<Duration>) -> io::Result<()> {
-        let deadline = if self.has_work() || !self.events.is_empty() {
+        let deadline = if self.is_due() {
             Some(Duration::ZERO)
         } else {
             self.next_deadline().map(|at| at.saturating_duration_since(self.clock.now()))
@@ -135,8 +135,10 @@ impl Engine {
                 }
             }
         })?;
+        // The turn that follows is what was asked for. A wake-up that is left unread in the poll
+        // does not notify an edge-triggered caller again, so another one must be allowed.
+        self.event_loop.alarmed = false;
         if polled.is_woken {
-            self.event_loop.alarmed = false;
             self.disk.collect();
             self.transfers.collect();
             for index in self.hosts.links.returned() {
@@ -144,9 +146,6 @@ impl Engine {
             }
         }
         self.event_loop.poll_again = polled.is_full;
-        // A wake-up that is left unread in the poll does not notify an edge-triggered caller again.
-        // So another wake-up must be allowed.
-        self.event_loop.alarmed &= !self.event_loop.poll_again;
         Ok(())
     }
 
@@ -174,10 +173,12 @@ impl Engine {
             self.resume_transfers(now);
             self.time_trials(now);
             self.end_drain();
+        } else {
+            self.event_loop.alarm();
         }
         self.events.grant(budget);
         let more = self.has_work();
-        if more || !self.events.is_empty() {
+        if self.event_loop.is_watched() && (more || !self.events.is_empty()) {
             self.event_loop.alarm();
         }
         let turn = self.meter.end(more, &self.clock);
@@ -188,6 +189,11 @@ impl Engine {
             self.turn_times.count(cpu);
         }
         turn
+    }
+
+    /// Whether the next turn must run now, whatever the poll reports.
+    pub(super) fn is_due(&self) -> bool {
+        self.event_loop.alarmed || self.has_work() || !self.events.is_empty()
     }
 
     /// Whether there is work that neither the poll nor a timer will report.

@@ -8,7 +8,7 @@ use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::time::Timespec;
 use sshoal::{Budget, Fleet, HostConfig, Signal};
 
-use super::{Told, connected, drive, engine, is_readable, open, settle, simulate, started, watch};
+use super::{PATIENCE, Told, connected, drive, engine, is_readable, open, settle, simulate, started, watch};
 
 /// A call has left work: the descriptor signals it, a turn does it, and the descriptor is quiet
 /// again.
@@ -169,4 +169,26 @@ fn a_deadline_is_not_shown_by_the_descriptor() {
     drive(&mut fleet, Budget::default(), &mut told, |told| !told.done.is_empty());
     assert!(Instant::now() >= deadline && told.done[0].failed == 3);
     assert!(fleet.next_event().is_none());
+}
+
+/// Work that was there before the descriptor was asked for, and events.
+#[test]
+fn it_is_readable_when_it_is_asked_for_late() {
+    let _dog = watch();
+    let sim = simulate(&[]);
+    let mut fleet = engine(&sim, 1).build().unwrap();
+    fleet.start("echo hello").unwrap();
+    assert!(is_readable(&fleet), "a run has started");
+
+    let mut fleet = engine(&sim, 1).build().unwrap();
+    fleet.start("echo hello").unwrap();
+    while fleet.metrics().unfinished > 0 {
+        fleet.wait(PATIENCE).unwrap();
+        fleet.turn(Instant::now(), Budget::default()).unwrap();
+    }
+    assert!(is_readable(&fleet), "events wait");
+    let mut told = Told::default();
+    drive(&mut fleet, Budget::default(), &mut told, |told| !told.done.is_empty());
+    settle(&mut fleet);
+    assert!(!is_readable(&fleet));
 }

@@ -246,3 +246,19 @@ fn a_host_that_streams_holds_nobody_up() {
     settle(&mut fleet);
     assert_eq!(fleet.metrics().hosts(HostState::Connected), 40);
 }
+
+/// A fleet whose descriptor nobody has asked for is not woken for events that were taken.
+#[test]
+fn a_fleet_that_waits_by_itself_has_no_turns_without_work() {
+    let _dog = watch();
+    let sim = simulate(&[]);
+    let mut fleet = engine(&sim, 1).build().unwrap();
+    fleet.start("drip abc").unwrap();
+    let (mut told, mut visits) = (Told::default(), Vec::new());
+    while told.done.is_empty() {
+        fleet.wait(PATIENCE).unwrap();
+        visits.push(fleet.turn(Instant::now(), Budget::default()).unwrap().visits);
+        told.take(&mut fleet);
+    }
+    assert!(!visits.contains(&0), "{visits:?}");
+}
