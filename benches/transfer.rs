@@ -4,16 +4,18 @@
 //! ```text
 //! cargo bench --bench transfer                                  # all rows
 //! cargo bench --bench transfer -- fleet --hosts 1000            # 10 MB to each of 1,000 hosts
+//! cargo bench --bench transfer -- fleet-openssh --hosts 1000    # the same; takes 10 GB of memory
 //! cargo bench --bench transfer -- near far --bytes 1000000000   # one large file
 //! cargo bench --bench transfer -- near-tree far-tree --files 2000
 //! cargo bench --features vendored --bench transfer -- far       # with the bundled libssh
 //! ```
 //!
 //! The rows `fleet` put a file to simulated hosts, which run in a process on other CPUs, and write
-//! the same bytes to the standard input of a command on each. All other rows copy between this
-//! machine and an OpenSSH server on loopback: a file, or a directory of small ones, `near` without
-//! delay, `far` with a round trip of 50 ms. Those figures are of whole processes, from start to
-//! end, with the processes that they start (`ssh`). The server's CPU time does not count.
+//! the same bytes to the standard input of a command on each. Those of `fleet-openssh` do so over as
+//! many connections to one OpenSSH server. All other rows copy between this machine and an OpenSSH
+//! server on loopback: a file, or a directory of small ones, `near` without delay, `far` with a
+//! round trip of 50 ms. Those figures are of whole processes, from start to end, with the processes
+//! that they start (`ssh`). The server's CPU time does not count.
 //!
 //! Programs take turns in each round. A ratio is the median of the ratios of rounds, with its
 //! quartiles: if those are far apart, the machine is busy. What is not installed is left out:
@@ -36,7 +38,7 @@ use std::process::{Command, ExitCode};
 use suite::{Group, Options};
 
 const USAGE: &str = "usage: transfer [--hosts N] [--bytes N] [--files N] [--rounds N] \
-                     [fleet] [near] [far] [near-tree] [far-tree]";
+                     [fleet] [fleet-openssh] [near] [far] [near-tree] [far-tree]";
 
 fn main() -> ExitCode {
     if hostsim::asked_to_serve() {

@@ -1,5 +1,7 @@
-//! The same file for many simulated hosts, put by SFTP, and written to the standard input of a
-//! command.
+//! The same file for many hosts, put by SFTP, and written to the standard input of a command.
+//!
+//! Simulated hosts have an address each. With OpenSSH, all of them are one server, which has a
+//! process for each connection.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -8,13 +10,22 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Instant;
 
+use hostsim::Sim;
 use sshoal::config::Input;
 use sshoal::transfer::Put;
 use sshoal::{Budget, Event, Fleet, Outcome, Run};
+use tempfile::TempDir;
 
+use super::fixtures::keys::ClientKey;
+use super::fixtures::sshd::Sshd;
+use super::lone::Login;
 use super::measure::{Measured, Meter, Spread};
-use super::support::{pinned, raise_descriptor_limit, simulator, trusting};
+use super::site::{contents, memory_folder};
+use super::support::{confine, pinned, raise_descriptor_limit, simulator, trusting};
 use super::{FLEET_BYTES, in_process, report};
+
+/// The first word of a job.
+pub const FLEET: &str = "fleet";
 
 const PUT: &str = "put";
 const STDIN: &str = "stdin";
@@ -25,25 +36,82 @@ const RATIO_GOAL: f64 = 1.1;
 /// Most memory above that of the connected hosts, in MiB.
 const MEMORY_GOAL: f64 = 64.0;
 
+/// What the hosts are.
+#[derive(Debug, Clone, Copy)]
+pub enum Hosts {
+    Simulated,
+    OpenSsh,
+}
+
+/// The hosts of one run. Each run has new ones, so that none finds the files of another.
+enum Site {
+    Simulated(Sim),
+    OpenSsh { sshd: Sshd, copies: TempDir },
+}
+
+impl Hosts {
+    fn start(self, program: Command) -> Site {
+        match self {
+            Self::Simulated => Site::Simulated(simulator(program, true, |sim| sim)),
+            Self::OpenSsh => {
+                // `internal-sftp` would be the server's own process, which `cat` is not.
+                let sshd = Sshd::builder().sftp_server("").start();
+                confine(sshd.daemon().pid().as_raw_nonzero().get().cast_unsigned(), true);
+                Site::OpenSsh { sshd, copies: memory_folder() }
+            }
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Simulated => "simulated hosts",
+            Self::OpenSsh => "connections to OpenSSH",
+        }
+    }
+}
+
+impl Site {
+    /// The words of a job, from the port on.
+    fn words(&self, hosts: usize) -> Vec<String> {
+        match self {
+            Self::Simulated(sim) => vec![sim.port().to_string()],
+            Self::OpenSsh { sshd, copies } => {
+                let known_hosts = sshd.known_hosts(sshd.hosts(hosts as u32));
+                let paths = [sshd.key(ClientKey::Ed25519), known_hosts, copies.path().to_owned()];
+                let paths = paths.map(|path| path.to_string_lossy().into_owned());
+                [sshd.port().to_string()].into_iter().chain(paths).collect()
+            }
+        }
+    }
+
+    /// Whether all hosts have the whole file, as far as this process can see them.
+    fn is_complete(&self, hosts: usize) -> bool {
+        let Self::OpenSsh { copies, .. } = self else { return true };
+        let sizes: Vec<u64> =
+            fs::read_dir(copies).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len()).collect();
+        sizes == vec![FLEET_BYTES; hosts]
+    }
+}
+
 /// Measures both, and returns their table.
-pub fn measure(hosts: usize, rounds: usize, program: &dyn Fn() -> Command) -> String {
+pub fn measure(kind: Hosts, hosts: usize, rounds: usize, program: &dyn Fn() -> Command) -> String {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("file");
-    fs::write(&file, super::site::contents(FLEET_BYTES)).unwrap();
-    let run = |kind: &str| {
-        // New hosts each time, so that neither finds the files of the other.
-        let sim = simulator(program(), true, |sim| sim);
-        let (hosts, port) = (hosts.to_string(), sim.port().to_string());
-        let words = ["fleet", kind, &hosts, &port, file.to_str().unwrap()];
+    fs::write(&file, contents(FLEET_BYTES)).unwrap();
+    let run = |way: &str| {
+        let site = kind.start(program());
+        let words = [FLEET, way, &hosts.to_string(), file.to_str().unwrap()].map(str::to_owned);
+        let words: Vec<String> = words.into_iter().chain(site.words(hosts)).collect();
         let output = in_process(program(), &words).stderr(Stdio::inherit()).output().unwrap();
-        assert!(output.status.success(), "{kind}: {}", output.status);
+        assert!(output.status.success(), "{way}: {}", output.status);
         let measured: Measured = String::from_utf8(output.stdout).unwrap().parse().unwrap();
-        assert!(measured.failed == 0.0 && measured.ok == f64::from(hosts.parse::<u32>().unwrap()));
+        assert!(measured.failed == 0.0 && measured.ok == hosts as f64);
+        assert!(site.is_complete(hosts), "{way} has not copied everything");
         measured
     };
     let (mut puts, mut stdins) = (Vec::new(), Vec::new());
     for round in 0..rounds {
-        eprintln!("fleet, round {}", round + 1);
+        eprintln!("{kind:?}, round {}", round + 1);
         if round % 2 == 0 {
             puts.push(run(PUT));
         }
@@ -53,16 +121,15 @@ pub fn measure(hosts: usize, rounds: usize, program: &dyn Fn() -> Command) -> St
         }
     }
     let ratios = puts.iter().zip(&stdins).map(|(put, stdin)| put.cpu_ms / stdin.cpu_ms);
-    table(hosts, [&puts, &stdins], Spread::of(ratios))
+    let title = format!("{} {}, {} MB each", report::grouped(hosts), kind.name(), FLEET_BYTES / 1_000_000);
+    table(&title, hosts, [&puts, &stdins], Spread::of(ratios))
 }
 
-fn table(hosts: usize, runs: [&[Measured]; 2], ratio: Spread) -> String {
+fn table(title: &str, hosts: usize, runs: [&[Measured]; 2], ratio: Spread) -> String {
     let bytes = hosts as f64 * FLEET_BYTES as f64;
     let mut text = format!(
-        "\n### {} hosts, {} MB each\n\n| by | CPU s | CPU ns per byte | wall s | MiB above the connected hosts |\n\
+        "\n### {title}\n\n| by | CPU s | CPU ns per byte | wall s | MiB above the connected hosts |\n\
          |---|---|---|---|---|\n",
-        report::grouped(hosts),
-        FLEET_BYTES / 1_000_000
     );
     let memory = |measured: &Measured| measured.peak_kib / 1024.0;
     for (by, runs) in ["put", "standard input"].iter().zip(runs) {
@@ -87,21 +154,43 @@ fn table(hosts: usize, runs: [&[Measured]; 2], ratio: Spread) -> String {
     text
 }
 
-/// Connects all hosts, then copies or writes the file.
-pub fn work(kind: &str, hosts: usize, port: u16, file: &Path) -> Measured {
+/// Connects all hosts, then copies or writes the file. `words` are those of the hosts.
+pub fn work(way: &str, hosts: usize, file: &Path, words: &[&str]) -> Measured {
     raise_descriptor_limit();
-    let bytes: Arc<[u8]> = if kind == STDIN { fs::read(file).unwrap().into() } else { Arc::default() };
-    let addresses = (0..hosts).map(|index| format!("{}:{port}", hostsim::host_address(index)));
+    let port = words[0];
+    match words[1..] {
+        [] => {
+            let names = (0..hosts).map(|index| format!("{}:{port}", hostsim::host_address(index)));
+            copy(way, trusting(Fleet::builder(names)).build().unwrap(), file, "file".as_ref())
+        }
+        [key, known_hosts, copies] => {
+            let names: Vec<String> =
+                Sshd::host_names(hosts as u32).map(|address| format!("{address}:{port}")).collect();
+            let login = Login { key: key.as_ref(), known_hosts: known_hosts.as_ref() };
+            copy(way, login.builder(&names).build().unwrap(), file, &Path::new(copies).join("%s"))
+        }
+        _ => panic!("{words:?} name no hosts"),
+    }
+}
+
+/// Copies the file to all hosts. A `%s` in the path becomes the number of the host.
+fn copy(way: &str, mut fleet: Fleet, file: &Path, to: &Path) -> Measured {
+    let (hosts, to) = (fleet.hosts().len(), to.to_str().unwrap());
+    let command: sshoal::Command = match way {
+        STDIN => {
+            let bytes: Arc<[u8]> = fs::read(file).unwrap().into();
+            sshoal::Command::new(format!("cat > {to}")).stdin(Input::Bytes(bytes))
+        }
+        _ => Put::new(file, to).into(),
+    };
+    let numbers = (0..hosts).filter(|_| to.contains('%'));
+    let command = command.host_args(numbers.map(|number| number.to_string()));
     pinned(true, || {
-        let mut fleet = trusting(Fleet::builder(addresses)).build().unwrap();
         assert_eq!(run(&mut fleet, "true"), (hosts, 0));
         // The peak of the memory from here on.
         let _ = fs::write("/proc/self/clear_refs", "5");
         let meter = Meter::start();
-        let (ok, failed) = match kind {
-            STDIN => run(&mut fleet, sshoal::Command::new("cat > file").stdin(Input::Bytes(bytes))),
-            _ => run(&mut fleet, Put::new(file, "file")),
-        };
+        let (ok, failed) = run(&mut fleet, command);
         meter.end(ok, failed)
     })
 }

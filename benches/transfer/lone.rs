@@ -3,24 +3,31 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use sshoal::config::FleetBuilder;
 use sshoal::transfer::{Get, Put};
 use sshoal::{Budget, Command, Event, Fleet, Outcome};
 
 use super::measure::{Measured, Meter};
 
-/// Where to, and how to log in.
+/// How to log in to an OpenSSH server.
 pub struct Login<'a> {
-    pub address: &'a str,
     pub key: &'a Path,
     pub known_hosts: &'a Path,
 }
 
+impl Login<'_> {
+    /// A fleet that logs in to these hosts.
+    pub fn builder(&self, hosts: &[String]) -> FleetBuilder {
+        let builder = Fleet::builder(hosts).key_file(self.key).known_hosts([self.known_hosts]);
+        let builder = builder.user(super::fixtures::system::current_user());
+        let builder = builder.identity_auth(false).allow_agent(false).max_attempts(1);
+        builder.timeout(Duration::from_secs(60))
+    }
+}
+
 /// Connects and copies. The figures are of the copy alone.
-pub fn work(direction: &str, login: &Login<'_>, from: &str, to: &str) -> Measured {
-    let builder = Fleet::builder([login.address]).key_file(login.key).known_hosts([login.known_hosts]);
-    let builder = builder.user(super::fixtures::system::current_user());
-    let builder = builder.identity_auth(false).allow_agent(false).max_attempts(1);
-    let mut fleet = builder.timeout(Duration::from_secs(60)).build().unwrap();
+pub fn work(direction: &str, login: &Login<'_>, address: &str, from: &str, to: &str) -> Measured {
+    let mut fleet = login.builder(&[address.to_owned()]).build().unwrap();
     let command: Command = match direction {
         "put" => Put::new(from, to).recurse(true).into(),
         _ => Get::new(from, to).recurse(true).into(),

@@ -9,6 +9,7 @@ mod programs;
 mod report;
 mod site;
 
+use std::borrow::Borrow;
 use std::process::Command;
 
 use super::{bench as support, support as fixtures};
@@ -24,6 +25,7 @@ const FLEET_BYTES: u64 = 10_000_000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Group {
     Fleet,
+    FleetOpenSsh,
     Near,
     Far,
     NearTree,
@@ -31,11 +33,13 @@ pub enum Group {
 }
 
 impl Group {
-    pub const ALL: [Self; 5] = [Self::Fleet, Self::Near, Self::Far, Self::NearTree, Self::FarTree];
+    pub const ALL: [Self; 6] =
+        [Self::Fleet, Self::FleetOpenSsh, Self::Near, Self::Far, Self::NearTree, Self::FarTree];
 
     pub fn name(self) -> &'static str {
         match self {
             Self::Fleet => "fleet",
+            Self::FleetOpenSsh => "fleet-openssh",
             Self::Near => "near",
             Self::Far => "far",
             Self::NearTree => "near-tree",
@@ -75,9 +79,11 @@ impl Options {
         let groups = if self.groups.is_empty() { &Group::ALL[..] } else { &self.groups[..] };
         eprintln!("{}", sshoal::Fleet::library());
         let (mut fleet, mut rows) = (String::new(), Vec::new());
+        let fleet_of = |kind| fleet::measure(kind, self.hosts, self.rounds.unwrap_or(5), program);
         for group in groups {
             match group {
-                Group::Fleet => fleet += &fleet::measure(self.hosts, self.rounds.unwrap_or(5), program),
+                Group::Fleet => fleet += &fleet_of(fleet::Hosts::Simulated),
+                Group::FleetOpenSsh => fleet += &fleet_of(fleet::Hosts::OpenSsh),
                 group => rows.extend(self.lone(*group, program)),
             }
         }
@@ -102,19 +108,19 @@ impl Options {
 pub fn work(job: &str) -> Measured {
     let words: Vec<&str> = job.split('\n').collect();
     match words[..] {
-        ["fleet", kind, hosts, port, file] => {
-            fleet::work(kind, hosts.parse().unwrap(), port.parse().unwrap(), file.as_ref())
+        [fleet::FLEET, way, hosts, file, ref words @ ..] => {
+            fleet::work(way, hosts.parse().unwrap(), file.as_ref(), words)
         }
         ["lone", direction, address, key, known_hosts, from, to] => {
-            let login = lone::Login { address, key: key.as_ref(), known_hosts: known_hosts.as_ref() };
-            lone::work(direction, &login, from, to)
+            let login = lone::Login { key: key.as_ref(), known_hosts: known_hosts.as_ref() };
+            lone::work(direction, &login, address, from, to)
         }
         _ => panic!("{job:?} is no job"),
     }
 }
 
 /// Runs a job in a separate process: memory left behind by another one would be counted.
-fn in_process(mut program: Command, words: &[&str]) -> Command {
+fn in_process<S: Borrow<str>>(mut program: Command, words: &[S]) -> Command {
     program.env(JOB, words.join("\n")).stdin(std::process::Stdio::null());
     program
 }

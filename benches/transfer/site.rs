@@ -67,6 +67,11 @@ pub fn contents(len: u64) -> Vec<u8> {
     (0..len as u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect()
 }
 
+/// A folder in memory if there is a file system for that: disks are not what is measured.
+pub fn memory_folder() -> TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+}
+
 /// The server, the line to it, and the files.
 pub struct Site {
     pub content: Content,
@@ -86,8 +91,7 @@ impl Site {
             Delay::start(listener, sshd.address(), ROUND_TRIP).unwrap()
         });
         let address = line.as_ref().map_or(sshd.address(), Delay::address);
-        // In memory if there is a file system for that: disks are not what is measured.
-        let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+        let folder = memory_folder();
         content.create(&folder.path().join("from"));
         let known_hosts = folder.path().join("known_hosts");
         let line_of = |public: &str| format!("[{}]:{} {public}\n", address.ip(), address.port());

@@ -88,6 +88,11 @@ impl Sshd {
 
     /// `count` host names for one server on 0.0.0.0: 127.0.2.1, 127.0.2.2, …
     pub fn hosts(&self, count: u32) -> impl Iterator<Item = String> + use<> {
+        Self::host_names(count)
+    }
+
+    /// The same for a process other than the one that has started the server.
+    pub fn host_names(count: u32) -> impl Iterator<Item = String> + use<> {
         let first = u32::from(Ipv4Addr::new(127, 0, 2, 1));
         (0..count).map(move |index| Ipv4Addr::from(first + index).to_string())
     }
