@@ -27,6 +27,8 @@ pub enum Workload {
     Open,
     /// Run commands on one connected host, one after the other.
     Sequence,
+    /// The same with a channel that is opened ahead.
+    Spare,
     /// Run [`QUEUED`] commands on one connected host, `amount` at a time: four of them run, the
     /// others wait.
     Queue,
@@ -114,7 +116,7 @@ impl Job {
             Workload::Lines | Workload::Lent | Workload::Raw => {
                 hosts * (0..self.amount).map(|line| format!("line {line}\n").len() as u64).sum::<u64>()
             }
-            Workload::Later | Workload::Open | Workload::Sequence => {
+            Workload::Later | Workload::Open | Workload::Sequence | Workload::Spare => {
                 hosts * self.amount * "hello\n".len() as u64
             }
             Workload::Queue => QUEUED * "hello\n".len() as u64,
@@ -130,11 +132,12 @@ pub const FAULTS: [&str; 2] = ["i%10==0 accept:silence", "i%20==3 auth:refuse"];
 pub const QUEUED: u64 = 8_000;
 
 impl Workload {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Fresh,
         Self::Later,
         Self::Open,
         Self::Sequence,
+        Self::Spare,
         Self::Queue,
         Self::Bulk,
         Self::Lines,
@@ -150,6 +153,7 @@ impl Workload {
             Self::Later => "later",
             Self::Open => "open",
             Self::Sequence => "sequence",
+            Self::Spare => "spare",
             Self::Queue => "queue",
             Self::Bulk => "bulk",
             Self::Lines => "lines",

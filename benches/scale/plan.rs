@@ -105,6 +105,7 @@ pub const CASES: &[Case] = &[
     case(Workload::Open, 1_000, 100, 10),
     case(Workload::Open, 10_000, 100, 3),
     Case { goals: &[Goal::Ratio(RUSSH, 1.0)], ..case(Workload::Sequence, 1, 1, 500) },
+    case(Workload::Spare, 1, 1, 500),
     Case {
         rivals: &[Rival::Few],
         rounds: 5,
@@ -137,7 +138,7 @@ impl Case {
     /// How many hosts or commands the figures are divided by.
     pub fn units(self) -> f64 {
         let each = match self.workload {
-            Workload::Later | Workload::Open | Workload::Sequence => self.amount,
+            Workload::Later | Workload::Open | Workload::Sequence | Workload::Spare => self.amount,
             Workload::Queue => QUEUED,
             _ => 1,
         };
@@ -193,7 +194,7 @@ impl Rival {
 impl Job {
     fn cost(self, measured: &Measured) -> f64 {
         match self.workload {
-            Workload::Sequence => measured.median_us,
+            Workload::Sequence | Workload::Spare => measured.median_us,
             _ => measured.cpu_ms / self.hosts as f64,
         }
     }

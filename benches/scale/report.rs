@@ -39,6 +39,7 @@ impl Case {
             Workload::Later => "a further `echo`".to_owned(),
             Workload::Open => "the same with open input".to_owned(),
             Workload::Sequence => "`echo`, repeated".to_owned(),
+            Workload::Spare => "the same with a spare channel".to_owned(),
             Workload::Queue => format!("{} commands on one host, {} at a time", self.units(), self.amount),
             Workload::Bulk => format!("{} MB each", self.amount / 1_000_000),
             Workload::Lines | Workload::Lent | Workload::Raw => format!("{} lines each", self.amount),

@@ -33,7 +33,7 @@ pub fn run(job: Job) -> Measured {
     }
     let connections = Arc::new(client.fresh(hosts, "true"));
     meter.restart_clocks();
-    if job.workload == Workload::Sequence {
+    if matches!(job.workload, Workload::Sequence | Workload::Spare) {
         let took = client.sequence(&connections[0], &job.command(), job.amount);
         return meter.end(took.len(), 0).latencies(took);
     }

@@ -19,7 +19,7 @@ pub fn run(job: Job) -> Measured {
         // The time after which silent hosts are given up.
         Workload::Faulty => fresh(job, Duration::from_secs(2)),
         Workload::Later | Workload::Open | Workload::Bulk => later(job),
-        Workload::Sequence => sequence(job),
+        Workload::Sequence | Workload::Spare => sequence(job),
         Workload::Queue => queue(job),
         Workload::Lines | Workload::Lent | Workload::Raw => read(job),
         Workload::Threads => threads(job),
@@ -97,7 +97,8 @@ fn later(job: Job) -> Measured {
 
 fn sequence(job: Job) -> Measured {
     let mut meter = Meter::start();
-    let mut driver = Driver::new(trusting(Fleet::builder(job.hosts())).build().unwrap());
+    let fleet = trusting(Fleet::builder(job.hosts())).spare_channel(job.workload == Workload::Spare);
+    let mut driver = Driver::new(fleet.build().unwrap());
     driver.run("true");
     driver = Driver { turns: None, ok: 0, ..driver };
     meter.restart_clocks();
