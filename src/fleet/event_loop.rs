@@ -66,9 +66,9 @@ impl EventLoop {
         }
     }
 
-    /// Makes the fleet's descriptor readable, so that the caller runs another turn. Where the
-    /// caller waits by [`Engine::wait`](super::engine::Engine::wait), that looks for work itself,
-    /// which saves two system calls.
+    /// Makes the fleet's descriptor readable, so that the caller runs another turn. A caller that
+    /// waits by [`Engine::wait`](super::engine::Engine::wait) needs no wake-up, because that looks
+    /// for work itself. This saves two system calls, and a turn without work.
     pub(super) fn alarm(&mut self) {
         if !std::mem::replace(&mut self.alarmed, true) && self.is_watched() {
             self.alarmed = self.reactor.wake();
@@ -79,7 +79,8 @@ impl EventLoop {
         self.is_watched.load(Ordering::Relaxed)
     }
 
-    /// Keeps the descriptor readable from now on while there is work, as there is now if `is_due`.
+    /// From now on, keeps the descriptor readable while there is work. `is_due` says whether there
+    /// is work now.
     pub(super) fn watch(&self, is_due: bool) {
         if !self.is_watched.swap(true, Ordering::Relaxed) && is_due {
             self.is_watched.store(self.reactor.wake(), Ordering::Relaxed);

@@ -19,8 +19,8 @@ use crate::session::Traffic;
 /// [`turn`](Fleet::turn), and after a turn while [events](Fleet::next_event) wait. Wait for it with
 /// `poll(2)` or similar; do not read from it or write to it.
 ///
-/// A fleet that was never asked for its descriptor does not keep it readable, which is cheaper. So
-/// get it from here, also if its number is known already.
+/// From the first call on, the fleet keeps the descriptor readable while there is work. A program
+/// that only calls [`wait`](Fleet::wait) does not need that, and the fleet saves the system calls.
 impl AsFd for Fleet {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.engine.event_loop.watch(self.engine.is_due());

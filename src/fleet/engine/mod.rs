@@ -191,7 +191,7 @@ impl Engine {
         turn
     }
 
-    /// Whether the next turn must run now, whatever the poll reports.
+    /// Whether the next turn must run now, even if the poll reports nothing.
     pub(super) fn is_due(&self) -> bool {
         self.event_loop.alarmed || self.has_work() || !self.events.is_empty()
     }
