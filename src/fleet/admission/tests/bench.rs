@@ -216,7 +216,7 @@ impl Bench {
             let is_quiet = indices.into_iter().all(|index| !self.link(index).expects_news());
             // The threads for files take no invented time.
             let has_answers = self.fleet.engine.transfers.await_answers();
-            if is_quiet && !has_answers && !self.fleet.engine.event_loop.alarmed {
+            if is_quiet && !has_answers && !self.fleet.engine.is_due() {
                 let at = self.fleet.next_deadline().expect("the fleet has nothing to wait for");
                 self.now = self.now.max(at);
                 self.turn();

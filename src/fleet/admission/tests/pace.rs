@@ -45,7 +45,7 @@ fn the_next_deadline_is_when_the_next_connection_may_start() {
         let before = bench.now;
         let at = bench.fleet.next_deadline().unwrap();
         assert!(at > before + SECOND / 2, "{:?}", at - before);
-        assert!(!bench.fleet.engine.event_loop.alarmed, "no turn is wanted before the deadline");
+        assert!(!bench.fleet.engine.is_due(), "no turn is wanted before the deadline");
         bench.now = at - 2 * MILLI;
         bench.turn();
         assert_eq!((bench.begun.len(), bench.turns.last().unwrap().visits), (nth, 0));
