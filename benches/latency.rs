@@ -21,6 +21,7 @@
 #[path = "latency/mod.rs"]
 mod suite;
 #[path = "support/mod.rs"]
+#[allow(dead_code, reason = "numbers are not grouped")]
 mod support;
 
 use std::env;

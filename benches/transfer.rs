@@ -11,11 +11,11 @@
 //! ```
 //!
 //! The rows `fleet` put a file to simulated hosts, which run in a process on other CPUs, and write
-//! the same bytes to the standard input of a command on each. Those of `fleet-openssh` do so over as
-//! many connections to one OpenSSH server. All other rows copy between this machine and an OpenSSH
-//! server on loopback: a file, or a directory of small ones, `near` without delay, `far` with a
-//! round trip of 50 ms. Those figures are of whole processes, from start to end, with the processes
-//! that they start (`ssh`). The server's CPU time does not count.
+//! the same bytes to the standard input of a command on each. Those of `fleet-openssh` do so over
+//! as many connections to one OpenSSH server. All other rows copy between this machine and an
+//! OpenSSH server on loopback: a file, or a directory of small ones, `near` without delay, `far`
+//! with a round trip of 50 ms. Those figures are of whole processes, from start to end, with the
+//! processes that they start (`ssh`). The server's CPU time does not count.
 //!
 //! Programs take turns in each round. A ratio is the median of the ratios of rounds, with its
 //! quartiles: if those are far apart, the machine is busy. What is not installed is left out:

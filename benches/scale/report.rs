@@ -5,6 +5,7 @@ use std::fmt::Write;
 use super::counted::{messages, system_calls};
 use super::measure::{Measured, Spread};
 use super::plan::{Case, Goal, Rival};
+use super::support::grouped;
 use super::{Client, Workload};
 
 /// The medians of a case's runs, and its ratios.
@@ -34,20 +35,27 @@ impl Rival {
 impl Case {
     /// The first three cells of a row.
     fn cells(&self) -> String {
+        let number = |number| grouped(number as usize);
         let what = match self.workload {
             Workload::Fresh => "connect, log in, `echo`".to_owned(),
             Workload::Later => "a further `echo`".to_owned(),
             Workload::Open => "the same with open input".to_owned(),
             Workload::Sequence => "`echo`, repeated".to_owned(),
             Workload::Spare => "the same with a spare channel".to_owned(),
-            Workload::Queue => format!("{} commands on one host, {} at a time", self.units(), self.amount),
-            Workload::Bulk => format!("{} MB each", self.amount / 1_000_000),
-            Workload::Lines | Workload::Lent | Workload::Raw => format!("{} lines each", self.amount),
+            Workload::Queue => {
+                format!(
+                    "{} commands on one host, {} at a time",
+                    grouped(self.units() as usize),
+                    number(self.amount)
+                )
+            }
+            Workload::Bulk => format!("{} MB each", number(self.amount / 1_000_000)),
+            Workload::Lines | Workload::Lent | Workload::Raw => format!("{} lines each", number(self.amount)),
             Workload::Faulty => "10 % silent, 5 % refused, 5 % no login".to_owned(),
             Workload::Threads => format!("`fresh` on {} threads", self.amount),
         };
         let without = if self.client == Client::WithoutProvider { ", without provider" } else { "" };
-        let Self { workload, hosts, pool, .. } = self;
+        let (workload, [hosts, pool]) = (self.workload, [self.hosts, self.pool].map(grouped));
         format!("| `{}`: {what}{without} | {hosts} | {pool} |", workload.name())
     }
 }
@@ -62,14 +70,15 @@ impl Row {
         let Self { case, measured, .. } = self;
         let Measured { ok, failed, cpu_ms, wall_s, turn_ms, median_us, .. } = measured;
         let cpu_ms = cpu_ms / case.units();
-        let memory = self.memory_kib();
+        let [memory, ok, failed] =
+            [self.memory_kib(), *ok, *failed].map(|count| grouped(count.round() as usize));
         let optional = |figure: f64, digits| match figure {
             0.0 => String::new(),
             figure => format!("{figure:.digits$}"),
         };
         let (turn, latency) = (optional(*turn_ms, 1), optional(*median_us, 0));
         format!(
-            "{} {cpu_ms:.3} | {latency} | {wall_s:.3} | {memory:.0} | {turn} | {ok} | {failed} |",
+            "{} {cpu_ms:.3} | {latency} | {wall_s:.3} | {memory} | {turn} | {ok} | {failed} |",
             case.cells()
         )
     }

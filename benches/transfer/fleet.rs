@@ -21,8 +21,8 @@ use super::fixtures::sshd::Sshd;
 use super::lone::Login;
 use super::measure::{Measured, Meter, Spread};
 use super::site::{contents, memory_folder};
-use super::support::{confine, pinned, raise_descriptor_limit, simulator, trusting};
-use super::{FLEET_BYTES, in_process, report};
+use super::support::{confine, grouped, pinned, raise_descriptor_limit, simulator, trusting};
+use super::{FLEET_BYTES, in_process};
 
 /// The first word of a job.
 pub const FLEET: &str = "fleet";
@@ -121,7 +121,7 @@ pub fn measure(kind: Hosts, hosts: usize, rounds: usize, program: &dyn Fn() -> C
         }
     }
     let ratios = puts.iter().zip(&stdins).map(|(put, stdin)| put.cpu_ms / stdin.cpu_ms);
-    let title = format!("{} {}, {} MB each", report::grouped(hosts), kind.name(), FLEET_BYTES / 1_000_000);
+    let title = format!("{} {}, {} MB each", grouped(hosts), kind.name(), FLEET_BYTES / 1_000_000);
     table(&title, hosts, [&puts, &stdins], Spread::of(ratios))
 }
 

@@ -7,6 +7,7 @@ use sshoal::Fleet;
 use super::measure::Spread;
 use super::programs::{Direction, Program, Run};
 use super::site::{Content, ROUND_TRIP, SMALL};
+use super::support::grouped;
 
 /// Lowest rate, as a share of that of `sftp`.
 const RATE_GOAL: f64 = 0.9;
@@ -110,16 +111,4 @@ pub fn tables(rows: &[Row]) -> String {
         text += &windows;
     }
     text
-}
-
-/// A number with commas between thousands.
-pub fn grouped(number: usize) -> String {
-    let digits = number.to_string();
-    let groups: Vec<&str> = digits
-        .as_bytes()
-        .rchunks(3)
-        .rev()
-        .map(|group| std::str::from_utf8(group).unwrap_or_default())
-        .collect();
-    groups.join(",")
 }
