@@ -58,6 +58,8 @@ pub(super) struct World {
     pub deaf: u64,
     pub sabotage: Sabotage,
     traced: bool,
+    /// Whether the caller waits by the fleet, and never asks for its descriptor.
+    waits: bool,
     /// The percentage of turns after which all counts are checked.
     looks: u64,
 }
@@ -118,6 +120,7 @@ impl World {
             deaf,
             sabotage,
             traced,
+            waits: Random::new(seed.rotate_left(32)).chance(50),
             looks,
         };
         world.say(|| format!("{good} % good peers, rounds of {round:?}, {max_connecting} places"));
@@ -192,7 +195,7 @@ impl World {
     pub(super) fn is_called(&mut self) -> bool {
         self.links().any(|link| link.has_edge())
             || self.fleet.next_deadline().is_some_and(|at| at <= self.now)
-            || self.is_readable()
+            || self.is_due()
     }
 
     pub(super) fn turn(&mut self, budget: Budget) -> Turn {
@@ -211,7 +214,7 @@ impl World {
         let turn = self.fleet.turn(self.now, budget).unwrap();
         self.say(|| format!("turn with {budget:?}: {turn:?}"));
         let is_left = turn.more || !self.fleet.engine.events.is_empty();
-        assert!(!is_left || self.is_readable(), "work is left, but the descriptor is not readable");
+        assert!(!is_left || self.is_due(), "work is left, but no turn is asked for");
         if self.random.chance(self.looks) {
             self.check_books();
         }
@@ -225,7 +228,7 @@ impl World {
             let Some(event) = fleet.next_event() else {
                 if !fleet.engine.events.is_empty() {
                     // More than one turn's budget of output, which the next turn allows to take.
-                    assert!(self.is_readable(), "events wait, but the descriptor is not readable");
+                    assert!(self.is_due(), "events wait, but no turn is asked for");
                     return false;
                 }
                 self.forget_hosts();
@@ -254,7 +257,11 @@ impl World {
         }
     }
 
-    fn is_readable(&self) -> bool {
+    /// Whether the fleet asks for a turn: by its descriptor, or when it would be waited for.
+    fn is_due(&self) -> bool {
+        if self.waits {
+            return self.fleet.engine.is_due();
+        }
         let mut polled = [PollFd::new(self.fleet.as_fd(), PollFlags::POLLIN)];
         poll(&mut polled, PollTimeout::ZERO).unwrap() > 0
     }
