@@ -202,7 +202,7 @@ impl Exec {
 
     /// Returns the streams whose new output an event must report, and marks them as reported.
     fn list_output(&mut self) -> [Option<StdStream>; 2] {
-        let is_told = self.deliver() != Deliver::Nothing && !self.released;
+        let is_told = self.is_told();
         [StdStream::Stdout, StdStream::Stderr].map(|which| {
             let stream = self.stream_mut(which);
             let is_news = is_told && !stream.is_empty() && !mem::replace(&mut stream.listed, true);

@@ -9,7 +9,7 @@ use super::{CloseStep, Exec, ExecState, Execs};
 use crate::error::{ChannelProblem, HostError, HostErrorKind};
 use crate::ids::CommandId;
 use crate::link::{ChannelId, Link, LinkError, LinkErrorKind};
-use crate::output::{Outcome, Transferred};
+use crate::output::{Deliver, Outcome, Transferred};
 use crate::session::deadline::Deadline;
 use crate::session::failure::Peer;
 use crate::session::spare::Channels;
@@ -379,6 +379,11 @@ impl Exec {
     /// The latest time up to `now` at which it waited for that.
     pub(crate) fn throttled_until(&self, now: Instant) -> Option<Instant> {
         self.transfer.as_ref()?.throttled_until(now)
+    }
+
+    /// Whether events report the output and the progress of the command.
+    pub(super) fn is_told(&self) -> bool {
+        self.deliver() != Deliver::Nothing && !self.released
     }
 
     /// Takes the report of that progress.

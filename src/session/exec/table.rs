@@ -12,7 +12,7 @@ use crate::command::Request;
 use crate::ids::{CommandId, StdStream};
 use crate::limits;
 use crate::link::Link;
-use crate::output::{Deliver, Outcome, Room, SpareBuffers, Stream};
+use crate::output::{Outcome, Room, SpareBuffers, Stream};
 use crate::transfer::ErrandResult;
 use crate::transfer::local::{FileAnswer, FileJob};
 
@@ -261,7 +261,7 @@ impl Execs {
         let listed = exec.list_output();
         let Traffic { received, sent } = mem::take(&mut exec.traffic);
         let writable = exec.stdin.has_room_again();
-        let is_told = is_told(exec);
+        let is_told = exec.is_told();
         let jobs = exec.transfer.as_mut().map(|transfer| transfer.take_jobs());
         hand_out(exec, jobs.into_iter().flatten(), out);
         let progressed = exec.transfer.as_mut().is_some_and(|transfer| {
@@ -309,7 +309,7 @@ impl Execs {
             // Other outcomes do not say what was copied.
             if !matches!(outcome, Outcome::Transferred(_) | Outcome::File(_)) {
                 exec.done_at_end = Some(Box::new(transfer.progress()));
-                if is_told(exec) && transfer.has_news() {
+                if exec.is_told() && transfer.has_news() {
                     cx.out.push(Effect::Command(id, CommandNews::Progress));
                 }
             }
@@ -341,11 +341,6 @@ impl Execs {
             out.push(Effect::Command(id, CommandNews::Finished));
         }
     }
-}
-
-/// Whether the progress of this command is reported.
-fn is_told(exec: &Exec) -> bool {
-    exec.request.options.output.deliver != Deliver::Nothing && !exec.released
 }
 
 /// Passes file jobs of a command's transfer on.
