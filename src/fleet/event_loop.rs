@@ -79,10 +79,10 @@ impl EventLoop {
         self.is_watched.load(Ordering::Relaxed)
     }
 
-    /// From now on, keeps the descriptor readable while there is work. `is_due` says whether there
-    /// is work now.
-    pub(super) fn watch(&self, is_due: bool) {
-        if !self.is_watched.swap(true, Ordering::Relaxed) && is_due {
+    /// From now on, keeps the descriptor readable while there is work. `is_due` is asked the first
+    /// time only, and says whether there is work now.
+    pub(super) fn watch(&self, is_due: impl FnOnce() -> bool) {
+        if !self.is_watched.swap(true, Ordering::Relaxed) && is_due() {
             self.is_watched.store(self.reactor.wake(), Ordering::Relaxed);
         }
     }

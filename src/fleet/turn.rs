@@ -23,7 +23,7 @@ use crate::session::Traffic;
 /// that only calls [`wait`](Fleet::wait) does not need that, and the fleet saves the system calls.
 impl AsFd for Fleet {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.engine.event_loop.watch(self.engine.is_due());
+        self.engine.event_loop.watch(|| self.engine.is_due());
         link::descriptor_of(self.engine.event_loop.reactor.poll_itself())
     }
 }
