@@ -6,7 +6,7 @@ use super::counted::{messages, system_calls};
 use super::measure::{Measured, Spread};
 use super::plan::{Case, Goal, Rival};
 use super::support::grouped;
-use super::{Client, Workload};
+use super::{Client, QUEUED, Workload};
 
 /// The medians of a case's runs, and its ratios.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ impl Rival {
 impl Case {
     /// The first three cells of a row.
     fn cells(&self) -> String {
-        let number = |number| grouped(number as usize);
+        let number = |number: u64| grouped(number as usize);
         let what = match self.workload {
             Workload::Fresh => "connect, log in, `echo`".to_owned(),
             Workload::Later => "a further `echo`".to_owned(),
@@ -43,11 +43,7 @@ impl Case {
             Workload::Sequence => "`echo`, repeated".to_owned(),
             Workload::Spare => "the same with a spare channel".to_owned(),
             Workload::Queue => {
-                format!(
-                    "{} commands on one host, {} at a time",
-                    grouped(self.units() as usize),
-                    number(self.amount)
-                )
+                format!("{} commands on one host, {} at a time", number(QUEUED), number(self.amount))
             }
             Workload::Bulk => format!("{} MB each", number(self.amount / 1_000_000)),
             Workload::Lines | Workload::Lent | Workload::Raw => format!("{} lines each", number(self.amount)),

@@ -157,13 +157,12 @@ fn table(title: &str, hosts: usize, runs: [&[Measured]; 2], ratio: Spread) -> St
 /// Connects all hosts, then copies or writes the file. `words` are those of the hosts.
 pub fn work(way: &str, hosts: usize, file: &Path, words: &[&str]) -> Measured {
     raise_descriptor_limit();
-    let port = words[0];
-    match words[1..] {
-        [] => {
+    match *words {
+        [port] => {
             let names = (0..hosts).map(|index| format!("{}:{port}", hostsim::host_address(index)));
             copy(way, trusting(Fleet::builder(names)).build().unwrap(), file, "file".as_ref())
         }
-        [key, known_hosts, copies] => {
+        [port, key, known_hosts, copies] => {
             let names: Vec<String> =
                 Sshd::host_names(hosts as u32).map(|address| format!("{address}:{port}")).collect();
             let login = Login { key: key.as_ref(), known_hosts: known_hosts.as_ref() };
