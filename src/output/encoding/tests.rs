@@ -280,7 +280,9 @@ fn text() -> impl Strategy<Value = (&'static str, String)> {
         text("utf-8", any().boxed()),
         text("utf-16le", any().boxed()),
         text("utf-16be", any().boxed()),
-        text("gb18030", any().boxed()),
+        // GB18030 has no code for one of the private-use characters, and encodes others as those
+        // that have replaced them.
+        text("gb18030", any().prop_filter("private use", |c| !('\u{e000}'..='\u{f8ff}').contains(c)).boxed()),
         text("shift_jis", of("表示ソ能ア｡ｱaz\\0\n\n\r").boxed()),
         text("latin1", of("éß€ÿ az\\0\n\n\r").boxed()),
     ]
@@ -298,8 +300,6 @@ proptest! {
     #[test]
     fn any_chunks_of_a_text_give_its_lines((label, text) in text(), sizes in prop::collection::vec(1_usize..9, 400)) {
         let encoding = encoding(label);
-        // GB18030 has no code for one of the private-use characters.
-        let text = text.replace('\u{e5e5}', "");
         let sent = bytes(encoding, &text);
         let mut rest = &sent[..];
         let chunks = sizes.into_iter().map_while(|size| {
