@@ -53,7 +53,7 @@ pub struct Metrics {
     pub reconnects: u64,
     /// How many times the host key of a host or proxy was not accepted.
     pub rejected_keys: u64,
-    /// How many key exchanges have completed.
+    /// How many connections have completed their first key exchange.
     pub key_exchanges: u64,
     /// How many signatures were made in this process to log in. Signatures made by an ssh-agent do
     /// not count.

@@ -21,6 +21,25 @@ pub const SFTP_WRITE: usize = 8 * CHUNK;
 /// than a few, and a host that does not read must not hold many.
 pub const SFTP_UNSENT: usize = 32 * 1024;
 
+/// From how many transfers at once on a fleet reads the answers of each host in batches. With an
+/// open window each, that many hosts use up a line of 10 Gbit/s with a round trip of 100 ms. With
+/// fewer, the rate of each host is worth more than the CPU time.
+pub const BATCHING_TRANSFERS: usize = 64;
+
+/// Fewest requests in flight whose answers are read in batches. A batch is half of them, so that
+/// the server always has something to do.
+pub const BATCHING_IN_FLIGHT: usize = 4;
+
+/// Most answers in a batch. More would save little.
+pub const BATCH_ANSWERS: usize = 8;
+
+/// Bytes of the shortest SSH packet with an SFTP answer: a status without a text, encrypted by
+/// chacha20-poly1305. Answers that share a packet take less.
+pub const ANSWER_BYTES: usize = 60;
+
+/// How long an answer may wait for the rest of its batch. Progress is reported later by as much.
+pub const BATCH_TIME: Duration = Duration::from_secs(1);
+
 /// Files of a directory that one host copies at the same time. Small files take four round trips
 /// each, which overlap.
 pub const FILES_AT_ONCE: usize = 8;

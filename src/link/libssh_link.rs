@@ -268,6 +268,10 @@ impl Transport for LibsshLink {
         let _ = self.session().map(SshSession::uncork);
     }
 
+    fn set_low_water(&mut self, bytes: usize) -> bool {
+        self.session().is_ok_and(|session| session.set_low_water(bytes))
+    }
+
     fn bytes_read(&self) -> u64 {
         self.ssh().map_or(0, SshSession::bytes_read)
     }

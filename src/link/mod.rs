@@ -23,6 +23,7 @@ mod error;
 mod first_write;
 mod gssapi;
 mod happy_eyeballs;
+mod inbox;
 mod libssh;
 mod libssh_link;
 mod provider;
@@ -41,6 +42,7 @@ pub(crate) use conduit::Conduit;
 pub(crate) use dialler::Dialler;
 pub(crate) use engine::PrivateKey;
 pub(crate) use error::{LinkError, LinkErrorKind};
+pub(crate) use inbox::Inbox;
 pub(crate) use libssh::descriptor_of;
 pub use provider::CryptoProvider;
 
@@ -49,7 +51,6 @@ use crate::agent::wire::Identity;
 use crate::command::{ChannelRequest, Program, Signal};
 use crate::credential::{Prompt, Secret};
 use crate::error::AuthMethod;
-use crate::output::Outcome;
 
 /// The SSH implementation behind all links.
 pub(crate) mod engine {
@@ -134,6 +135,11 @@ pub(crate) trait Transport {
     fn cork(&mut self, when: Cork);
     /// Sends the data that [`cork`](Self::cork) has held back.
     fn uncork(&mut self);
+    /// Lets the link count as readable only once this many bytes have arrived, or the connection
+    /// has ended (`SO_RCVLOWAT`). Until then, pumps read nothing. 0, the default, stands for any
+    /// number of bytes; systems and sockets without that option know nothing else. Returns whether
+    /// the number is lower than before. If so, what has arrived may cause no event.
+    fn set_low_water(&mut self, bytes: usize) -> bool;
     /// How many bytes have been received so far, those of unfinished packets included. While this
     /// number grows, the peer is alive.
     fn bytes_read(&self) -> u64;
@@ -361,39 +367,4 @@ pub(crate) struct Questions {
     pub name: String,
     pub instruction: String,
     pub prompts: Vec<Prompt>,
-}
-
-/// What has arrived on a channel and has not been collected yet.
-#[derive(Debug, Default)]
-pub(crate) struct Inbox {
-    /// The bytes of standard output.
-    pub stdout: Vec<u8>,
-    /// The bytes of standard error.
-    pub stderr: Vec<u8>,
-    /// Whether the server has accepted the command. Set only if the answer was picked up before it
-    /// was asked for, so that a failure of the link cannot hide it.
-    pub accepted: bool,
-    /// Whether the server has announced that it will send no more data.
-    pub eof: bool,
-    /// Whether the server has closed the channel. Later messages are ignored.
-    pub closed: bool,
-    /// The first `exit-status` or `exit-signal` (RFC 4254 section 6.10), if one has arrived.
-    pub exit: Option<Outcome>,
-}
-
-impl Inbox {
-    /// Records how the command ended. Only the first report counts, as callers see it at once.
-    pub(crate) fn set_exit(&mut self, outcome: Outcome) {
-        self.exit.get_or_insert(outcome);
-    }
-
-    /// Whether anything has arrived that proves that the command was executed.
-    pub(crate) fn shows_execution(&self) -> bool {
-        !self.stdout.is_empty() || !self.stderr.is_empty() || self.exit.is_some()
-    }
-
-    /// Whether nothing has arrived at all.
-    pub(crate) fn is_empty(&self) -> bool {
-        !self.shows_execution() && !self.eof && !self.closed
-    }
 }

@@ -9,7 +9,7 @@ use super::failure::{Failure, Peer};
 use super::keepalive::KeepaliveTimer;
 use super::rekeys::Rekeys;
 use super::state::State;
-use super::{Cx, Effect, Role, Session, Target, Timeouts};
+use super::{Cx, Effect, Role, Session, Target, Timeouts, batch};
 use crate::error::HostErrorKind;
 use crate::limits;
 use crate::link::{Cork, LinkError, Pumped};
@@ -45,11 +45,14 @@ impl Session {
         if self.rests(cx) {
             return Ok(());
         }
+        batch::end_in_time(self, cx);
         let Some(cork) = self.cork(cx.execs) else { return self.pump_and_step(cx) };
         cx.link.cork(cork);
         let driven = self.pump_and_step(cx);
         cx.link.uncork();
-        driven
+        driven?;
+        batch::update(self, cx);
+        Ok(())
     }
 
     /// When to cork the link in this visit.
@@ -164,6 +167,7 @@ impl Session {
     /// Reads what has arrived, as far as there is room, and does nothing else. This is for a host
     /// that is being removed.
     pub(super) fn take_in(&mut self, cx: &mut Cx<'_>) {
+        batch::end(self, cx);
         let (State::Ready(_), Role::Host(commands)) = (&self.state, &self.role) else { return };
         for _ in 0..limits::LAST_PUMPS {
             let room = commands.room(cx.execs);

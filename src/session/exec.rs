@@ -78,8 +78,8 @@ pub(crate) struct Exec {
     pub(crate) on_terminal: bool,
     /// The bytes transferred that the fleet's counters do not include yet.
     traffic: Traffic,
-    /// For each stream, how many unread bytes the fleet's totals include.
-    booked: [usize; 2],
+    /// What the fleet's totals include of this command.
+    booked: table::Booked,
     /// The first failure of a sink, and the stream of the sink. The failure stops the command.
     sink_failed: Option<(StdStream, io::Error)>,
     /// How the server says the command has ended. Its output may go on (`sleep 8 & exit 3`).
@@ -126,7 +126,7 @@ impl Exec {
             told_started: false,
             on_terminal: false,
             traffic: Traffic::default(),
-            booked: [0; 2],
+            booked: table::Booked::default(),
             sink_failed: None,
             exited: None,
             file_jobs: 0,

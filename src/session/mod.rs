@@ -19,6 +19,7 @@
 mod addresses;
 mod attempts;
 mod auth;
+mod batch;
 mod commands;
 mod connect;
 mod deadline;
@@ -89,6 +90,8 @@ pub(crate) struct Session {
     recorded: Box<[&'static str]>,
     /// Why reading from the connection is suspended (back-pressure); `None` if it is not.
     held: Option<Bound>,
+    /// The answers that are awaited together, if any are.
+    batch: Option<batch::Batch>,
     /// Counts the key exchanges after the first one. `None` until there is a second one.
     rekeys: Option<Box<Rekeys>>,
     /// The error of the proxy, if the proxy has failed and the connection through it has not ended
@@ -151,6 +154,7 @@ impl Session {
             attempts: Attempts::new(jitter),
             recorded: Box::default(),
             held: None,
+            batch: None,
             rekeys: None,
             proxy_lost: None,
             renewed: None,
@@ -368,8 +372,7 @@ impl Session {
         if let State::Authenticating(login) = &mut self.state {
             login.end_trial(TrialEnd::Unanswered, cx.out);
         }
-        self.held = None;
-        self.rekeys = None;
+        (self.held, self.batch, self.rekeys) = (None, None, None);
         self.state = next;
         self.renew();
         match to {

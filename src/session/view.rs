@@ -84,7 +84,7 @@ pub(crate) enum TouchNeed<'a> {
 
 impl Session {
     pub(crate) fn view(&self, execs: &Execs) -> View {
-        let (uses_place, running, waiting, has_waiting_hosts, commands_at, lack) = match &self.role {
+        let (uses_place, running, waiting, has_waiting_hosts, lack) = match &self.role {
             Role::Host(commands) => {
                 let uses_place = match self.state {
                     State::Ready(_) => commands.holds_place(execs),
@@ -93,19 +93,13 @@ impl Session {
                 let begun = commands.begun().iter().filter_map(|id| execs.get(*id));
                 let running = commands.admitted() + begun.filter(|exec| !exec.has_left_host()).count();
                 let waiting = if commands.is_stuck(execs) { 0 } else { commands.waiting() };
-                (uses_place, running, waiting, false, commands.deadline(execs), commands.lack(execs))
+                (uses_place, running, waiting, false, commands.lack(execs))
             }
-            Role::Proxy(tunnels) => (false, 0, 0, tunnels.has_waiting(), None, 0),
+            Role::Proxy(tunnels) => (false, 0, 0, tunnels.has_waiting(), 0),
         };
-        let own = match &self.state {
-            State::Connecting(addresses) => addresses.next_at,
-            State::Ready(keepalive) => keepalive.as_ref().and_then(|timer| timer.due),
-            _ => None,
-        };
-        let stage_ends = self.deadline.map(|deadline| deadline.at);
         View {
             state: self.host_state(),
-            deadline: [commands_at, own, stage_ends].into_iter().flatten().min(),
+            deadline: self.next_deadline(execs),
             wish: self.wish(waiting),
             waiting,
             uses_place,
@@ -117,6 +111,22 @@ impl Session {
             lack,
             awaits: self.awaits(),
         }
+    }
+
+    /// When the session must be stepped at the latest.
+    pub(super) fn next_deadline(&self, execs: &Execs) -> Option<Instant> {
+        let of_commands = match &self.role {
+            Role::Host(commands) => commands.deadline(execs),
+            Role::Proxy(_) => None,
+        };
+        let own = match &self.state {
+            State::Connecting(addresses) => addresses.next_at,
+            State::Ready(keepalive) => keepalive.as_ref().and_then(|timer| timer.due),
+            _ => None,
+        };
+        let of_stage = self.deadline.map(|deadline| deadline.at);
+        let of_batch = self.batch.as_ref().map(|batch| batch.until);
+        [of_commands, own, of_stage, of_batch].into_iter().flatten().min()
     }
 
     fn wish(&self, waiting: usize) -> Option<Wish> {

@@ -305,6 +305,11 @@ impl Transfer {
         self.requests.in_flight() <= 1
     }
 
+    /// At least how many answers the server owes; 0 unless the transfer goes on whatever they are.
+    pub(crate) fn owed_answers(&self) -> usize {
+        if self.phase == Phase::Working { self.requests.at_server() } else { 0 }
+    }
+
     pub(crate) fn has_ended(&self) -> bool {
         self.phase == Phase::Ended
     }

@@ -235,6 +235,17 @@ impl Requests {
         self.in_flight.len()
     }
 
+    /// At least how many requests the server has and has not answered.
+    pub(super) fn at_server(&self) -> usize {
+        let queued = self.queue.iter().filter(|piece| matches!(piece, Piece::Request(_))).count();
+        let later = self.open_write.as_ref().map_or(0, |write| write.later.len());
+        let has_part_of_write = match self.queue.front() {
+            Some(piece) => !matches!(piece, Piece::Request(_)),
+            None => self.open_write.is_some(),
+        };
+        self.in_flight.len().saturating_sub(queued + later + usize::from(has_part_of_write))
+    }
+
     /// How many files and directories are being closed.
     pub(crate) fn closing(&self) -> usize {
         self.in_flight.iter().filter(|(_, tag)| tag.step == Step::Close).count()
@@ -496,5 +507,30 @@ mod tests {
 
     fn sent_so_far(requests: &mut Requests) {
         requests.consume(requests.unsent());
+    }
+
+    #[test]
+    fn only_requests_that_are_sent_are_at_the_server() {
+        let look = |slot| Tag { slot, step: Step::Look };
+        let mut requests = Requests::default();
+        for slot in 0..3 {
+            requests.send(look(slot), &Request::Lstat { path: b"/a" });
+        }
+        assert_eq!(requests.at_server(), 0);
+        requests.consume(1);
+        assert_eq!(requests.at_server(), 0, "a part of the first is sent");
+        requests.consume(requests.unsent() - 1);
+        assert_eq!(requests.at_server(), 2, "a part of the last is not sent");
+        sent_so_far(&mut requests);
+        assert_eq!(requests.at_server(), 3);
+        requests.begin_write(0, b"h", 0, 2);
+        requests.send(look(1), &Request::Lstat { path: b"/a" });
+        sent_so_far(&mut requests);
+        assert_eq!(requests.at_server(), 3, "a write without its data, and what follows it");
+        requests.data([0, 1].into(), 0..2);
+        sent_so_far(&mut requests);
+        assert_eq!(requests.at_server(), 5);
+        assert!(requests.answered(1).is_some());
+        assert_eq!(requests.at_server(), 4);
     }
 }

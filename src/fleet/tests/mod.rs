@@ -1,5 +1,6 @@
 //! The fleet with scripted links and simulated time.
 
+mod batched;
 mod caller;
 mod checks;
 mod finale;

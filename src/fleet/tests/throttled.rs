@@ -2,11 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use crate::config::FleetBuilder;
 use crate::error::HostErrorKind;
 use crate::fleet::admission::tests::bench::{Bench, builder, running};
 use crate::ids::CommandId;
 use crate::limits::TRANSFER_SHARE as SHARE;
-use crate::session::tests::script::Channel;
+use crate::session::tests::script::{Channel, Peer};
 use crate::stage::TimeoutKind;
 use crate::transfer::{FileRequest, Put};
 use crate::{Command, Error, HostError};
@@ -14,9 +15,14 @@ use crate::{Command, Error, HostError};
 const SECOND: Duration = Duration::from_secs(1);
 
 /// Connected hosts with a file of this size at every path.
-fn bench(builder: crate::config::FleetBuilder, size: usize) -> Bench {
+fn bench(builder: FleetBuilder, size: usize) -> Bench {
     let channel = Channel { sftp: Some(size as u64), ..Channel::sending(Vec::new()) };
-    let mut bench = Bench::alike(builder, running(channel));
+    connected(builder, running(channel))
+}
+
+/// Connected hosts like this peer.
+pub(super) fn connected(builder: FleetBuilder, peer: Peer) -> Bench {
+    let mut bench = Bench::alike(builder, peer);
     let hosts = bench.fleet.hosts().to_vec();
     bench.fleet.connect(hosts.iter().copied());
     bench.run_until(|bench| hosts.iter().all(|id| !bench.fleet.host(*id).unwrap().is_awaited()));
@@ -27,7 +33,7 @@ fn get() -> Command {
     FileRequest::read("/file").into()
 }
 
-fn put(size: usize) -> Command {
+pub(super) fn put(size: usize) -> Command {
     Put::bytes(vec![b'x'; size], "/file").into()
 }
 

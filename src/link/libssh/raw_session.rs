@@ -267,6 +267,21 @@ impl RawSession {
         (fd >= 0).then(|| unsafe { BorrowedFd::borrow_raw(fd) })
     }
 
+    /// Sets how many bytes must have arrived before the socket counts as readable.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    pub(super) fn set_low_water(&self, bytes: usize) {
+        use std::os::fd::AsRawFd;
+
+        use nix::libc::{SO_RCVLOWAT, SOL_SOCKET, setsockopt, socklen_t};
+        let (Some(socket), Ok(bytes)) = (self.descriptor(), c_int::try_from(bytes)) else { return };
+        let (value, len) = ((&raw const bytes).cast(), size_of_val(&bytes) as socklen_t);
+        // SAFETY: an open socket, and an integer that the call copies.
+        unsafe { setsockopt(socket.as_raw_fd(), SOL_SOCKET, SO_RCVLOWAT, value, len) };
+    }
+
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    pub(super) fn set_low_water(&self, _: usize) {}
+
     fn status(&self) -> c_int {
         // SAFETY: a valid session; only reads.
         unsafe { sys::ssh_get_status(self.session) }

@@ -29,6 +29,8 @@ pub(crate) struct Execs {
     traffic: Traffic,
     /// How many streams hold unread output.
     holding: usize,
+    /// How many transfers have begun and have not ended.
+    pub(in crate::session) transfers: usize,
     /// The limit for `unread`, in bytes.
     budget: usize,
     buffer: InboxBuffer,
@@ -46,6 +48,15 @@ pub(crate) struct Traffic {
     pub sent: u64,
 }
 
+/// What the totals of a fleet include of one command.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Booked {
+    /// For each stream, how many bytes are unread.
+    unread: [usize; 2],
+    /// Whether the command is a transfer that goes on.
+    transfers: bool,
+}
+
 impl Execs {
     /// Creates a table with a limit for the unread bytes of all commands together.
     pub(crate) fn new(budget: usize) -> Self {
@@ -56,6 +67,7 @@ impl Execs {
             traffic: Traffic::default(),
             unread: 0,
             holding: 0,
+            transfers: 0,
             budget,
             buffer: InboxBuffer::default(),
             spare: SpareBuffers::new(),
@@ -143,6 +155,11 @@ impl Execs {
         } else {
             limits::SHARE_MIN
         }
+    }
+
+    /// At least how many answers the server owes to the transfer that this command is.
+    pub(in crate::session) fn owed_answers(&self, id: CommandId) -> usize {
+        self.get(id).and_then(|exec| exec.transfer.as_ref()).map_or(0, |transfer| transfer.owed_answers())
     }
 
     /// How much room there is for the output of this command.
@@ -285,15 +302,18 @@ impl Execs {
         self.book(id);
     }
 
-    /// Updates the totals of unread output.
+    /// Updates the totals.
     fn book(&mut self, id: CommandId) {
         let Some(exec) = self.get_mut(id) else { return };
         let unwritten = exec.transfer.as_ref().map_or(0, |transfer| transfer.unwritten());
         let unread = [exec.stdout.len() + unwritten, exec.stderr.len()];
-        let before = mem::replace(&mut exec.booked, unread);
-        let holding = |streams: [usize; 2]| streams.into_iter().filter(|unread| *unread > 0).count();
-        self.unread = self.unread - before.iter().sum::<usize>() + unread.iter().sum::<usize>();
-        self.holding = self.holding - holding(before) + holding(unread);
+        let now = Booked { unread, transfers: exec.transfer.is_some() };
+        let before = mem::replace(&mut exec.booked, now);
+        let holding = |booked: Booked| booked.unread.into_iter().filter(|unread| *unread > 0).count();
+        let sum = |booked: Booked| booked.unread.iter().sum::<usize>();
+        self.unread = self.unread - sum(before) + sum(now);
+        self.holding = self.holding - holding(before) + holding(now);
+        self.transfers = self.transfers - usize::from(before.transfers) + usize::from(now.transfers);
     }
 
     /// Finishes a command with an outcome. A command that is already finished keeps its first

@@ -352,6 +352,10 @@ impl Transport for FakeLink {
         assert!(mem::take(&mut self.is_corked), "uncorked twice");
     }
 
+    fn set_low_water(&mut self, bytes: usize) -> bool {
+        self.wire().set_low_water(bytes)
+    }
+
     fn hang_up(&mut self) {
         assert!(!self.is_corked, "hung up while corked: the last messages are lost");
         self.note(Call::HangUp);

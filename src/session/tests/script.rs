@@ -101,6 +101,10 @@ pub(crate) struct Channel {
     pub on_signal: Vec<(u32, Packet)>,
     /// If this is set, the program is an SFTP server, whose file has this size.
     pub sftp: Option<u64>,
+    /// How many rounds the SFTP server takes for an answer.
+    pub pace: u32,
+    /// Whether its answers are shorter than those of any server.
+    pub is_terse: bool,
     /// How much each write accepts. Later writes accept everything.
     pub takes: Vec<Take>,
     /// How many rounds pass until EOF and CLOSE can be sent. They can be sent at once if this is 0.
@@ -203,6 +207,8 @@ impl Default for Channel {
             output,
             on_signal: Vec::new(),
             sftp: None,
+            pace: 0,
+            is_terse: false,
             takes: Vec::new(),
             eof_after: Some(0),
             close_after: Some(0),

@@ -2,6 +2,7 @@
 //! what arrives.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::mem;
 
 use super::script::{Channel, Cred, Packet, Peer, Take};
 use super::sftp::Server;
@@ -52,6 +53,8 @@ pub(super) struct Wire {
     transit: Vec<(u32, Arrival)>,
     /// The arrivals to be read by a pump.
     pub socket: VecDeque<Arrival>,
+    /// How many bytes must have arrived before any is read.
+    low_water: usize,
     /// How many bytes have been read. Each arrival is one.
     pub bytes: u64,
     pub keys: KeyExchanges,
@@ -76,6 +79,8 @@ pub(super) struct ChannelState {
     server: Option<Server>,
     writes: usize,
     window_closed: bool,
+    /// How many rounds pass until the SFTP server has sent its last answer so far.
+    busy: u32,
 }
 
 impl Wire {
@@ -92,6 +97,7 @@ impl Wire {
             outbox: Vec::new(),
             transit: Vec::new(),
             socket: VecDeque::new(),
+            low_water: 0,
             bytes: 0,
             keys: KeyExchanges { done: 1, ..KeyExchanges::default() },
             keepalive_pending: false,
@@ -118,9 +124,35 @@ impl Wire {
             }
         }
         self.transit.retain(|(left, _)| *left > 0);
+        self.channels.values_mut().for_each(|channel| channel.busy = channel.busy.saturating_sub(1));
         let writable = self.peer.full_rounds == 1;
         self.peer.full_rounds = self.peer.full_rounds.saturating_sub(1);
-        self.socket.len() > before || writable
+        self.socket.len() > before && self.is_readable() || writable
+    }
+
+    /// See `Transport::set_low_water`. If fewer bytes count than before, all that is on its way
+    /// arrives at that moment, which no event reports.
+    pub(super) fn set_low_water(&mut self, bytes: usize) -> bool {
+        let is_lower = bytes < mem::replace(&mut self.low_water, bytes);
+        if is_lower {
+            self.transit.sort_by_key(|(left, _)| *left);
+            self.socket.extend(self.transit.drain(..).map(|(_, arrival)| arrival));
+            self.channels.values_mut().for_each(|channel| channel.busy = 0);
+        }
+        is_lower
+    }
+
+    /// Whether enough has arrived for a poll to report it.
+    pub(super) fn is_readable(&self) -> bool {
+        let bytes = self.socket.iter().map(|arrival| match arrival {
+            // The end of the connection is always reported.
+            Arrival::Packet(_, Packet::Fault(_)) => usize::MAX,
+            Arrival::Packet(id, _) if self.channels.get(&id.0).is_some_and(|on| on.script.is_terse) => 1,
+            // A header, padding and a checksum, as for chacha20-poly1305.
+            Arrival::Packet(_, Packet::Stdout(bytes)) => 39 + bytes.len(),
+            _ => 52,
+        });
+        !self.socket.is_empty() && bytes.fold(0, usize::saturating_add) >= self.low_water
     }
 
     pub(super) fn queues(&self) -> [usize; 4] {
@@ -149,6 +181,7 @@ impl Wire {
             received: Vec::new(),
             writes: 0,
             window_closed: false,
+            busy: 0,
         };
         self.channels.insert(id, state);
     }
@@ -225,7 +258,7 @@ impl Wire {
     }
 
     pub(super) fn answer(&mut self, answers: usize) {
-        assert!(std::mem::take(&mut self.waits_for_answers), "answers without questions");
+        assert!(mem::take(&mut self.waits_for_answers), "answers without questions");
         let prompts = self.peer.rounds[self.asked_rounds - 1].prompts.len();
         assert_eq!(answers, prompts, "one answer per prompt");
     }
@@ -273,7 +306,10 @@ impl Wire {
                 Vec::new()
             }
         };
-        let news = (!answer.is_empty()).then_some((1, Arrival::Packet(id, Packet::Stdout(answer))));
+        let news = (!answer.is_empty()).then(|| {
+            channel.busy = channel.busy.max(1) + channel.script.pace;
+            (channel.busy, Arrival::Packet(id, Packet::Stdout(answer)))
+        });
         self.send(news.into_iter().collect());
         Ok(taken)
     }
@@ -288,6 +324,9 @@ impl Wire {
     pub(super) fn pump(&mut self, budget: usize) -> Result<Pumped, LinkError> {
         if self.peer.full_rounds == 0 {
             self.transit.extend(self.outbox.drain(..).flatten());
+        }
+        if !self.is_readable() {
+            return Ok(Pumped::Drained);
         }
         let packets = self.peer.packets_per_read.saturating_mul(budget);
         for _ in 0..packets.min(self.peer.packets_per_pump) {

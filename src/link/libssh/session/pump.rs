@@ -21,6 +21,8 @@ pub(super) struct Reading {
     /// How many bytes had been read before this packet. Until the server has sent its version line,
     /// this is the number of bytes read so far.
     begun: u64,
+    /// How many bytes must have arrived before anything is read; 0 for any number.
+    low_water: usize,
 }
 
 impl SshSession {
@@ -145,7 +147,7 @@ impl SshSession {
 
     /// The packet that is being read. Until the server has sent its version line, it has no bytes.
     pub(crate) fn partial_packet(&self) -> PartialPacket {
-        let Reading { packets, begun } = self.reading;
+        let Reading { packets, begun, .. } = self.reading;
         PartialPacket { number: packets, bytes: self.bytes_read().saturating_sub(begun) }
     }
 
@@ -162,6 +164,17 @@ impl SshSession {
         self.check_unclosed()
     }
 
+    /// See [`Transport::set_low_water`](crate::link::Transport). The messages of a key exchange may
+    /// be few and short, so any byte counts while one is known to take place.
+    pub(crate) fn set_low_water(&mut self, bytes: usize) -> bool {
+        let bytes = if self.in_key_exchange { 0 } else { bytes };
+        let before = mem::replace(&mut self.reading.low_water, bytes);
+        if bytes != before {
+            self.raw.set_low_water(bytes);
+        }
+        bytes < before
+    }
+
     /// Whether at least `backlog` bytes that channels have written are waiting for the socket. If
     /// so, no more should be written. If `backlog` is 0, any waiting bytes count.
     pub(crate) fn is_congested(&mut self, backlog: usize) -> bool {
@@ -170,5 +183,58 @@ impl SshSession {
             return false;
         }
         self.unsent >= backlog as u64
+    }
+}
+
+#[cfg(test)]
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod tests {
+    use std::io::Write;
+    use std::net::{TcpListener, TcpStream};
+
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+    use super::*;
+    use crate::link::algorithms::Offered;
+    use crate::link::{HandshakeOptions, RekeyLimit};
+
+    fn is_readable(session: &SshSession, millis: u16) -> bool {
+        let mut fds = [PollFd::new(session.descriptor().unwrap(), PollFlags::POLLIN)];
+        poll(&mut fds, PollTimeout::from(millis)).unwrap() > 0
+    }
+
+    #[test]
+    fn what_is_below_the_low_water_mark_is_not_ready() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        client.set_nonblocking(true).unwrap();
+        let (mut server, _) = listener.accept().unwrap();
+        let options = HandshakeOptions {
+            user: c"deploy",
+            algorithms: &Offered::for_tests(),
+            recorded: &[],
+            host_keys: None,
+            compress: false,
+            logs_in_by_agent: false,
+            rekey: RekeyLimit::default(),
+            agent: None,
+        };
+        let mut session = SshSession::start(client.into(), &options).unwrap();
+        assert!(!session.set_low_water(61));
+        server.write_all(&[0; 60]).unwrap();
+        assert!(!is_readable(&session, 50));
+        assert!(session.set_low_water(60), "fewer bytes count");
+        assert!(is_readable(&session, 10_000));
+        assert!(!session.set_low_water(61));
+        assert!(!is_readable(&session, 0));
+        // A message of a key exchange may be shorter.
+        session.in_key_exchange = true;
+        assert!(session.set_low_water(61));
+        assert!(is_readable(&session, 10_000));
+        session.in_key_exchange = false;
+        assert!(!session.set_low_water(61));
+        assert!(!is_readable(&session, 0));
+        drop(server);
+        assert!(is_readable(&session, 10_000), "the end of the connection is reported");
     }
 }

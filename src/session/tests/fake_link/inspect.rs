@@ -126,6 +126,11 @@ impl FakeLink {
         matches!(self.connection, Connection::None)
     }
 
+    /// Whether anything has arrived that was not read.
+    pub(crate) fn has_unread(&self) -> bool {
+        matches!(&self.connection, Connection::Up(wire) if !wire.socket.is_empty())
+    }
+
     /// Whether there is something to read, or something to send that the socket would accept.
     pub(crate) fn is_unattended(&self) -> bool {
         match &self.connection {
@@ -133,7 +138,7 @@ impl FakeLink {
                 dials.iter().any(|(_, dial)| matches!(dial, Dial::Connects(0) | Dial::Fails(0, _)))
             }
             Connection::Up(wire) => {
-                !wire.socket.is_empty() || !wire.outbox.is_empty() && wire.peer.full_rounds == 0
+                wire.is_readable() || !wire.outbox.is_empty() && wire.peer.full_rounds == 0
             }
             _ => false,
         }

@@ -79,6 +79,24 @@ fn only_the_last_answer_may_end_a_put() {
     assert!(writing > 0);
 }
 
+#[test]
+fn answers_are_owed_to_a_transfer_that_goes_on() {
+    let mut world = world(|put| put);
+    let mut most = 0;
+    while most < 3 {
+        world.work();
+        let owed = world.transfer.owed_answers();
+        // While it greets the server, it cannot go on whatever the answer is.
+        assert!(owed == world.replies.len() || most == 0 && owed == 0);
+        most = most.max(owed);
+        world.deliver();
+    }
+    world.work();
+    world.transfer.stop();
+    assert!(!world.replies.is_empty());
+    assert_eq!(world.transfer.owed_answers(), 0, "its channel may be closed");
+}
+
 /// The host renames the copy, and the answer comes after the cancel.
 #[test]
 fn a_copy_that_was_renamed_before_a_cancel_is_counted() {

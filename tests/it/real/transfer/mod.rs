@@ -1,5 +1,6 @@
 //! Transfers of files with real servers.
 
+mod batches;
 mod copies;
 mod files;
 mod get;
