@@ -113,8 +113,8 @@ pub enum Event<'a> {
         offset: u64,
     },
     /// A [transfer](crate::transfer) has made progress. There is at most one such event at a time
-    /// for each transfer, with the progress at the time when it is taken. While 64 transfers or more
-    /// run, progress may be reported up to a second late.
+    /// for each transfer, with the progress at the time when it is taken. While 64 transfers or
+    /// more run, progress may be reported up to a second late.
     #[non_exhaustive]
     Progress {
         /// The host.
