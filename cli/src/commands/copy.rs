@@ -146,7 +146,8 @@ impl<'a> Copying<'a> {
         let plan = plan.with_sudo(&self.args.secrets, secrets);
         let mut options = self.args.output.options(self.text.clone());
         options.way = Some(way);
-        options.rerun = Some(format!("sshoal {} --last=failed ...", self.verb));
+        // A dry run is not recorded.
+        options.rerun = (way != Way::DryPut).then(|| format!("sshoal {} --last=failed ...", self.verb));
         let began = SystemTime::now();
         let output = Output::new(&options, hosts, self.args.output.screen(), began)?;
         let ids = event_loop.fleet.hosts().to_vec();

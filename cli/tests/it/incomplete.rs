@@ -107,12 +107,14 @@ fn nothing_is_deleted_if_the_local_directory_cannot_be_read_wholly() {
         done.err.contains("sshoal: would copy 4 files, 16 B; 2 new directories; 2 the same\n"),
         "{done:?}"
     );
+    assert!(!done.err.contains("--last=failed"), "a dry run is not recorded: {done:?}");
     assert_eq!(names(&to.join("web1")), before);
     // There is nothing to ask about, and what comes until the copy was not asked about.
     let done = with(&["--delete"]);
     let text = "sshoal: nothing will be deleted, because web[1-2] (2) could not be compared completely\n";
     assert!(done.code == Some(1) && done.err.starts_with(text), "{done:?}");
     assert!(done.err.contains("web[1-2] (2): 1 of the files was not copied: cannot follow"), "{done:?}");
+    assert!(done.err.contains("sshoal sync --last=failed"), "{done:?}");
     assert_eq!(names(&to.join("web2")), ["changed", "old", "same", "stale", "sub"]);
     fs::remove_dir_all(to.join("web2/sub")).expect("remove a part of the copy");
     let done = with(&["--delete", "-y"]);
