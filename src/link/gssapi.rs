@@ -160,8 +160,8 @@ mod tests {
     use mio::Waker;
 
     use super::*;
+    use crate::link::HandshakeOptions;
     use crate::link::algorithms::Offered;
-    use crate::link::{HandshakeOptions, RekeyLimit};
 
     /// A login to a server that is a socket. The test plays the part of the threads.
     struct Bench {
@@ -178,17 +178,8 @@ mod tests {
             let threads = Threads::new("test", 0, waker);
             let (client, server) = UnixStream::pair().unwrap();
             server.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-            let algorithms = &Offered::for_tests();
-            let options = HandshakeOptions {
-                user: c"deploy",
-                algorithms,
-                recorded: &[],
-                host_keys: None,
-                compress: false,
-                logs_in_by_agent: false,
-                rekey: RekeyLimit::default(),
-                agent: None,
-            };
+            let algorithms = Offered::for_tests();
+            let options = HandshakeOptions::new(c"deploy", &algorithms);
             let session = SshSession::start(client.into(), &options).unwrap();
             let gssapi = Gssapi { server: "web".to_owned(), client: None, delegate: false };
             let login = GssapiLogin::begin(session, 7, Arc::new(gssapi), &threads);

@@ -256,6 +256,22 @@ pub(crate) struct HandshakeOptions<'a> {
     pub agent: Option<&'a Arc<Path>>,
 }
 
+impl<'a> HandshakeOptions<'a> {
+    /// Options for this user and these algorithms, with nothing else asked for.
+    pub(crate) fn new(user: &'a CStr, algorithms: &'a Offered) -> Self {
+        Self {
+            user,
+            algorithms,
+            recorded: &[],
+            host_keys: None,
+            compress: false,
+            logs_in_by_agent: false,
+            rekey: RekeyLimit::default(),
+            agent: None,
+        }
+    }
+}
+
 /// When this end asks for new keys, besides where the cipher needs them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub(crate) struct RekeyLimit {

@@ -21,7 +21,7 @@ use super::SshSession;
 use crate::hostkey::BlobReader;
 use crate::limits;
 use crate::link::algorithms::Offered;
-use crate::link::{HandshakeOptions, Pumped, RekeyLimit};
+use crate::link::{HandshakeOptions, Pumped};
 
 /// Why a test could not be made.
 type Failure = Box<dyn Error>;
@@ -68,16 +68,7 @@ fn test(cipher: &str) -> Result<bool, Failure> {
         user_keys: None,
         rsa_bits_min: None,
     };
-    let options = HandshakeOptions {
-        user: c"test",
-        algorithms: &offered,
-        recorded: &[],
-        host_keys: None,
-        compress: false,
-        logs_in_by_agent: false,
-        rekey: RekeyLimit::default(),
-        agent: None,
-    };
+    let options = HandshakeOptions::new(c"test", &offered);
     let mut client = SshSession::start(near.into(), &options).map_err(|e| e.text)?;
     let mut server = Server::greet(far, cipher)?;
     pump(&mut client)?;

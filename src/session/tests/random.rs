@@ -112,13 +112,11 @@ impl Random {
             exec: self.answer(true),
             output,
             on_signal: if self.chance(50) { vec![(self.rounds(), Packet::Close)] } else { Vec::new() },
-            sftp: None,
-            pace: 0,
-            is_terse: false,
             takes,
             eof_after: Some(self.below(3) as u32),
             close_after: (!self.chance(5)).then(|| self.below(3) as u32),
             confirm_after: (!self.chance(10)).then(|| self.rounds()),
+            ..Channel::default()
         }
     }
 

@@ -195,8 +195,8 @@ mod tests {
     use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
     use super::*;
+    use crate::link::HandshakeOptions;
     use crate::link::algorithms::Offered;
-    use crate::link::{HandshakeOptions, RekeyLimit};
 
     fn is_readable(session: &SshSession, millis: u16) -> bool {
         let mut fds = [PollFd::new(session.descriptor().unwrap(), PollFlags::POLLIN)];
@@ -209,16 +209,8 @@ mod tests {
         let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         client.set_nonblocking(true).unwrap();
         let (mut server, _) = listener.accept().unwrap();
-        let options = HandshakeOptions {
-            user: c"deploy",
-            algorithms: &Offered::for_tests(),
-            recorded: &[],
-            host_keys: None,
-            compress: false,
-            logs_in_by_agent: false,
-            rekey: RekeyLimit::default(),
-            agent: None,
-        };
+        let algorithms = Offered::for_tests();
+        let options = HandshakeOptions::new(c"deploy", &algorithms);
         let mut session = SshSession::start(client.into(), &options).unwrap();
         assert!(!session.set_low_water(61));
         server.write_all(&[0; 60]).unwrap();
