@@ -110,7 +110,7 @@ impl Commands {
 
     /// Gives the place back if commands are starting. Called if their answers wait behind output.
     pub(super) fn give_place_back(&mut self, execs: &Execs) {
-        self.gave_place_back |= self.any(execs, awaits_answer);
+        self.gave_place_back |= self.any(execs, Exec::is_starting);
         self.hold_if_stuck(execs);
     }
 
@@ -122,7 +122,7 @@ impl Commands {
 
     /// Notes whether commands are starting and whether the server has `answered` one.
     fn note_answers(&mut self, answered: bool, cx: &Cx<'_>) {
-        let is_awaited = self.any(cx.execs, awaits_answer);
+        let is_awaited = self.any(cx.execs, Exec::is_starting);
         if answered {
             self.asked = None;
             self.gave_place_back &= is_awaited;
@@ -169,9 +169,10 @@ impl Commands {
 
     /// Moves an assigned command to the queue. Returns `false` if the command has ended: it may
     /// have been cancelled after its start was decided.
-    pub(super) fn start(&mut self, id: CommandId) -> bool {
+    pub(super) fn start(&mut self, id: CommandId, cx: &mut Cx<'_>) -> bool {
         let is_assigned = self.forget_assigned(id);
         if is_assigned {
+            queued(id, cx);
             self.queue.push_back(id);
         }
         is_assigned
@@ -179,8 +180,9 @@ impl Commands {
 
     /// Moves an assigned command to the front of the queue, and lets it begin. It takes no place of
     /// its own, because the command that needs it has one.
-    pub(super) fn help(&mut self, id: CommandId) {
+    pub(super) fn help(&mut self, id: CommandId, cx: &mut Cx<'_>) {
         if self.forget_assigned(id) {
+            queued(id, cx);
             self.queue.push_front(id);
             self.admitted += 1;
         }
@@ -203,7 +205,7 @@ impl Commands {
         let (mut advanced, mut answered) = (self.channels.step(cx.link, has_room)?, false);
         let mut index = 0;
         while let Some(id) = self.begun.get(index).copied() {
-            let awaited = cx.execs.get(id).is_some_and(awaits_answer);
+            let awaited = cx.execs.get(id).is_some_and(Exec::is_starting);
             let has_moved = self.step_one(id, peer, cx)? != Progress::Pending;
             advanced |= has_moved;
             answered |= has_moved && awaited;
@@ -268,10 +270,22 @@ impl Commands {
         self.is_blocked = true;
     }
 
-    /// Ends commands whose deadlines have passed.
+    /// Ends commands whose deadlines have passed, and those that have waited behind one of them for
+    /// all of its time.
     pub(super) fn expire(&mut self, peer: Peer<'_>, cx: &mut Cx<'_>) {
         let due = |id: &CommandId| cx.execs.get(*id).and_then(Exec::deadline).is_some_and(|at| at <= cx.now);
-        let expired: Vec<CommandId> = self.timed().filter(due).collect();
+        let mut expired: Vec<CommandId> = self.timed().filter(due).collect();
+        let asking = |id: &CommandId| cx.execs.get(*id).and_then(|exec| Some((exec.begun(), exec.asking()?)));
+        if let Some((begun, deadline)) = expired.iter().find_map(asking) {
+            // Otherwise each would take the whole limit after the one before it, and a queue that
+            // is added to more often than that would never end.
+            for id in &self.queue {
+                if let Some(exec) = cx.execs.get_mut(*id).filter(|exec| exec.begun() <= begun) {
+                    exec.limit_start(Some(deadline));
+                    expired.push(*id);
+                }
+            }
+        }
         for id in expired {
             self.end(id, peer, cx, Execs::expire);
         }
@@ -373,9 +387,11 @@ impl Commands {
     }
 }
 
-/// Whether the server owes an answer before the command can run, or before its channel can close.
-fn awaits_answer(exec: &Exec) -> bool {
-    exec.is_starting() || is_opening(exec)
+/// Notes that a command waits from now on for its turn.
+fn queued(id: CommandId, cx: &mut Cx<'_>) {
+    if let Some(exec) = cx.execs.get_mut(id) {
+        exec.queued(cx.now);
+    }
 }
 
 /// Whether the command's channel was requested, and the server has not answered yet.

@@ -250,19 +250,6 @@ impl Exec {
         self.state() == CommandState::Running
     }
 
-    /// Whether the command is known to have run on the host. Output proves that it has, even if the
-    /// server's acceptance was lost or was not awaited.
-    fn has_run(&self) -> bool {
-        match &self.state {
-            _ if !self.stdout.is_empty() || !self.stderr.is_empty() => true,
-            ExecState::Running(_) | ExecState::Stopping { .. } => true,
-            ExecState::Closing { outcome, .. } | ExecState::Finished(outcome) => {
-                !matches!(outcome, Outcome::Failed(_))
-            }
-            _ => false,
-        }
-    }
-
     pub(crate) fn is_waiting(&self) -> bool {
         matches!(self.state, ExecState::Waiting)
     }
@@ -291,13 +278,17 @@ impl Exec {
         [self.deadline, dialogue].into_iter().flatten().map(|deadline| deadline.at).min()
     }
 
-    /// When the channel of the command was requested; before that, when the command was created.
+    /// When the channel of the command was requested. Before that: when the command joined the
+    /// queue of its host, or when it was created.
     pub(crate) fn begun(&self) -> Instant {
         self.begun
     }
 
     pub(crate) fn stage(&self) -> Stage {
-        self.state.stage()
+        match self.state {
+            ExecState::Waiting if self.deadline.is_some() => Stage::Opening,
+            _ => self.state.stage(),
+        }
     }
 
     /// The outcome if the command fails now with an error of this kind.

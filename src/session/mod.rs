@@ -277,11 +277,11 @@ impl Session {
         let was_needed = self.is_needed();
         match (input, &mut self.role) {
             (Input::Start(id), Role::Host(commands)) => {
-                if !commands.start(id) {
+                if !commands.start(id, cx) {
                     return;
                 }
             }
-            (Input::Help(id), Role::Host(commands)) => commands.help(id),
+            (Input::Help(id), Role::Host(commands)) => commands.help(id, cx),
             (Input::Tunnel(request), Role::Proxy(tunnels)) => tunnels.push(request),
             (Input::Connect, _) => self.awaited = true,
             (Input::Scan, _) => _ = self.scan.get_or_insert_with(|| Box::new(Scan::new(&self.target))),

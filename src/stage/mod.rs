@@ -96,7 +96,9 @@ pub enum TimeoutKind {
     /// All attempts to connect, up to the acceptance of the first command
     /// ([`RetryPolicy`](crate::config::RetryPolicy)).
     Attempts,
-    /// From opening the channel until the server accepts the command.
+    /// From opening the channel until the server accepts the command. A connection opens one
+    /// channel at a time. If its server does not answer, the commands that have waited for their
+    /// turn all the while reach the limit together with the first one.
     Exec,
     /// From the acceptance of a command with a [`sudo_password`](crate::Command::sudo_password)
     /// until `sudo` starts it. The limit is that of a login.

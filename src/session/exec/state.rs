@@ -63,9 +63,6 @@ pub(in crate::session) enum StopStep {
 /// The next step in closing a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::session) enum CloseStep {
-    /// Wait until the channel is open. It cannot be closed earlier, because CLOSE needs the channel
-    /// number from the server's answer.
-    Opening,
     /// Send CLOSE.
     Send,
     /// CLOSE is sent, so wait for the server's CLOSE.
@@ -108,8 +105,7 @@ pub(in crate::session) const EXEC_EDGES: &[(ExecPhase, ExecPhase, &str)] = &[
     (ExecPhase::Opening, ExecPhase::Preparing, "channel open"),
     (ExecPhase::Opening, ExecPhase::Blocked, "channel refused, retried when another closes"),
     (ExecPhase::Opening, ExecPhase::Waiting, "channel refused right after a close, or connection lost"),
-    (ExecPhase::Opening, ExecPhase::Closing, "cancelled"),
-    (ExecPhase::Opening, ExecPhase::Finished, "channel refused, or exec timeout"),
+    (ExecPhase::Opening, ExecPhase::Finished, "channel refused, exec timeout, or cancelled"),
     (ExecPhase::Blocked, ExecPhase::Waiting, "another channel closed, or connection lost"),
     (ExecPhase::Blocked, ExecPhase::Finished, "exec timeout, or cancelled"),
     (ExecPhase::Preparing, ExecPhase::Requesting, "all requests granted"),
@@ -215,6 +211,6 @@ impl ExecState {
 
     /// Whether the command's channel has been requested and the server has not answered yet.
     pub(in crate::session) fn is_opening(&self) -> bool {
-        matches!(self, Self::Opening(_) | Self::Closing { step: CloseStep::Opening, .. })
+        matches!(self, Self::Opening(_))
     }
 }

@@ -14,7 +14,6 @@ use crate::session::deadline::Deadline;
 use crate::session::failure::Peer;
 use crate::session::spare::Channels;
 use crate::session::{Cx, Effect, Failure, InputBudget};
-use crate::stage::TimeoutKind;
 
 /// The result of one step of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,7 +110,7 @@ impl Execs {
     }
 
     /// Frees the channel of a command whose outcome is known, and finishes the command.
-    fn leave(&mut self, id: CommandId, cx: &mut ExecCx<'_>) {
+    pub(super) fn leave(&mut self, id: CommandId, cx: &mut ExecCx<'_>) {
         let Some(ExecState::Closing { channel, outcome, .. }) = self.get(id).map(|exec| &exec.state) else {
             return;
         };
@@ -132,41 +131,6 @@ impl Execs {
         }
         self.finish(id, outcome, cx);
         Progress::Done
-    }
-
-    /// Handles the deadline of a command that took too long to start or to run, that does not stop,
-    /// or whose channel does not close.
-    pub(in crate::session) fn expire(&mut self, id: CommandId, cx: &mut ExecCx<'_>) -> Progress {
-        let Some(exec) = self.get_mut(id) else { return Progress::Done };
-        let limit = Deadline::expired(exec.deadline, cx.now);
-        match &exec.state {
-            ExecState::Waiting
-            | ExecState::Opening(_)
-            | ExecState::Blocked
-            | ExecState::Preparing { .. }
-            | ExecState::Requesting(_) => match limit {
-                Some(after) => {
-                    let is_last = exec.deadline == cx.peer.until;
-                    let kind = if is_last { TimeoutKind::Attempts } else { TimeoutKind::Exec };
-                    self.refuse(id, cx, HostErrorKind::Timeout { kind, after })
-                }
-                None => Progress::Pending,
-            },
-            ExecState::Running(_) => {
-                exec.expire_dialogue(cx);
-                exec.expire_run(cx);
-                Progress::Advanced
-            }
-            ExecState::Stopping { channel, outcome, .. } => {
-                exec.close(*channel, outcome.clone(), CloseStep::Send, cx.now);
-                Progress::Advanced
-            }
-            ExecState::Closing { .. } => {
-                self.leave(id, cx);
-                Progress::Done
-            }
-            ExecState::Finished(_) => Progress::Done,
-        }
     }
 
     /// Handles the loss of the connection. A command whose outcome is known ends with that outcome,
@@ -213,6 +177,16 @@ impl Execs {
 }
 
 impl Exec {
+    /// Notes that the command waits from now on for its turn on its host.
+    pub(in crate::session) fn queued(&mut self, now: Instant) {
+        self.begun = now;
+    }
+
+    /// The deadline of the command, if it waits for the answer to its request for a channel.
+    pub(in crate::session) fn asking(&self) -> Option<Deadline> {
+        self.deadline.filter(|_| matches!(self.state, ExecState::Opening(_)))
+    }
+
     /// Sets the deadline of a command that is starting.
     pub(in crate::session) fn limit_start(&mut self, deadline: Option<Deadline>) {
         self.deadline = deadline;

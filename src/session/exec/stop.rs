@@ -31,11 +31,9 @@ impl Execs {
         let Some(exec) = self.take_in(id, cx.now, cx.link) else { return Progress::Pending };
         let outcome = exec.failed(cx, why);
         match exec.state {
-            ExecState::Waiting | ExecState::Blocked => {
-                self.finish(id, outcome, cx);
-                return Progress::Done;
+            ExecState::Waiting | ExecState::Blocked | ExecState::Opening(_) => {
+                return self.abandon(id, outcome, cx);
             }
-            ExecState::Opening(channel) => exec.close(channel, outcome, CloseStep::Opening, cx.now),
             // Send no signal here, because libssh would mistake the signal for the request that
             // awaits a reply.
             ExecState::Preparing { channel, .. } | ExecState::Requesting(channel) => {
@@ -48,6 +46,58 @@ impl Execs {
         self.note(id, cx.now, cx.out);
         Progress::Advanced
     }
+
+    /// Finishes a command that has not started. The connection keeps a channel that the server has
+    /// not opened yet; an open one is closed.
+    fn abandon(&mut self, id: CommandId, outcome: Outcome, cx: &mut ExecCx<'_>) -> Progress {
+        match self.get(id).map(|exec| &exec.state) {
+            Some(ExecState::Opening(channel)) => cx.channels.keep(*channel),
+            Some(state) => {
+                if let Some(channel) = state.channel() {
+                    cx.link.free_channel(channel);
+                }
+            }
+            None => return Progress::Done,
+        }
+        self.finish(id, outcome, cx);
+        Progress::Done
+    }
+
+    /// Handles the deadline of a command that took too long to start or to run, that does not stop,
+    /// or whose channel does not close.
+    pub(in crate::session) fn expire(&mut self, id: CommandId, cx: &mut ExecCx<'_>) -> Progress {
+        let Some(exec) = self.get_mut(id) else { return Progress::Done };
+        let limit = Deadline::expired(exec.deadline, cx.now);
+        match &exec.state {
+            ExecState::Waiting
+            | ExecState::Opening(_)
+            | ExecState::Blocked
+            | ExecState::Preparing { .. }
+            | ExecState::Requesting(_) => match limit {
+                Some(after) => {
+                    let is_last = exec.deadline == cx.peer.until;
+                    let kind = if is_last { TimeoutKind::Attempts } else { TimeoutKind::Exec };
+                    let outcome = exec.failed(cx, HostErrorKind::Timeout { kind, after });
+                    self.abandon(id, outcome, cx)
+                }
+                None => Progress::Pending,
+            },
+            ExecState::Running(_) => {
+                exec.expire_dialogue(cx);
+                exec.expire_run(cx);
+                Progress::Advanced
+            }
+            ExecState::Stopping { channel, outcome, .. } => {
+                exec.close(*channel, outcome.clone(), CloseStep::Send, cx.now);
+                Progress::Advanced
+            }
+            ExecState::Closing { .. } => {
+                self.leave(id, cx);
+                Progress::Done
+            }
+            ExecState::Finished(_) => Progress::Done,
+        }
+    }
 }
 
 impl Exec {
@@ -55,6 +105,19 @@ impl Exec {
     /// to be removed.
     pub(crate) fn has_left_host(&self) -> bool {
         matches!(self.state, ExecState::Finished(_))
+    }
+
+    /// Whether the command is known to have run on the host. Output proves that it has, even if the
+    /// server's acceptance was lost or was not awaited.
+    pub(super) fn has_run(&self) -> bool {
+        match &self.state {
+            _ if !self.stdout.is_empty() || !self.stderr.is_empty() => true,
+            ExecState::Running(_) | ExecState::Stopping { .. } => true,
+            ExecState::Closing { outcome, .. } | ExecState::Finished(outcome) => {
+                !matches!(outcome, Outcome::Failed(_))
+            }
+            _ => false,
+        }
     }
 
     /// How the command has ended, as soon as that is known. Its output may still be open.
@@ -146,14 +209,6 @@ impl Exec {
     pub(super) fn step_closing(&mut self, channel: ChannelId, cx: &mut ExecCx<'_>) -> Stepped {
         let ExecState::Closing { step, .. } = &mut self.state else { return Ok(Progress::Pending) };
         match *step {
-            CloseStep::Opening => match cx.link.opened(channel) {
-                Ok(answer) if answer.is_pending() => return Ok(Progress::Pending),
-                Ok(_) => *step = CloseStep::Send,
-                Err(LinkError { kind: LinkErrorKind::Denied | LinkErrorKind::Unwritable, .. }) => {
-                    return Ok(Progress::Done);
-                }
-                Err(error) => return Err(error.into()),
-            },
             CloseStep::Send => {
                 if cx.link.close_channel(channel)?.is_pending() {
                     return Ok(Progress::Pending);

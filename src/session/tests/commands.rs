@@ -1,7 +1,7 @@
 //! Commands: their channels, their streams and how they end.
 
 use super::call::Call;
-use super::harness::Bench;
+use super::harness::{Bench, EXEC};
 use super::script::{Answer, Channel, Packet, Peer, Script, Take, lost};
 use crate::command::{OutputOptions, Program, RunOptions};
 use crate::error::{ChannelProblem, HostErrorKind};
@@ -11,7 +11,7 @@ use crate::link::{Cork, LinkErrorKind};
 use crate::output::{Deliver, ExitSignal, Outcome};
 use crate::session::state::Phase;
 use crate::session::{CommandNews, Input};
-use crate::stage::Stage;
+use crate::stage::{Stage, TimeoutKind};
 
 fn stdout(text: &str) -> Packet {
     Packet::Stdout(text.as_bytes().to_vec())
@@ -357,4 +357,31 @@ fn a_command_corks_all_that_is_sent_once_it_may_end() {
     let bench = run(Channel::sending(vec![(1, stdout("out")), (2, Packet::Status(0)), (2, Packet::Close)]));
     let corks = &bench.link.corks;
     assert!(!corks.is_empty() && corks.iter().all(|cork| *cork == Cork::Now), "{corks:?}");
+}
+
+/// Only one channel is opened at a time, so each would otherwise wait for the whole limit in turn.
+#[test]
+fn commands_that_waited_behind_an_unanswered_request_time_out_with_it() {
+    let mut bench = Bench::new(Script::channel(Channel { open: Answer::never(), ..Channel::default() }));
+    bench.check_idle = false;
+    let batched = bench.assigned_command();
+    let waiting = [(); 3].map(|()| bench.command());
+    bench.run_until(|bench| bench.exec(waiting[0]).stage() == Stage::Opening);
+    let asked = bench.exec(waiting[0]).begun();
+    bench.now += EXEC / 2;
+    bench.step(Input::Start(bench.commands[batched]));
+    let later = bench.command();
+    bench.run_until(|bench| bench.exec(waiting[0]).is_finished());
+    assert_eq!(bench.now - asked, EXEC);
+    for number in waiting {
+        let error = bench.error(number);
+        let HostErrorKind::Timeout { kind, after, .. } = error.kind() else { panic!("{error}") };
+        assert_eq!((*kind, *after, error.stage()), (TimeoutKind::Exec, EXEC, Stage::Opening), "{number}");
+    }
+    for number in [batched, later] {
+        assert!(!bench.exec(number).is_finished(), "it has waited for half of the limit");
+    }
+    bench.run_until(|bench| bench.exec(batched).is_finished());
+    assert!(bench.exec(later).is_finished(), "both have waited for all of the limit");
+    assert_eq!(bench.calls(|call| matches!(call, Call::Open(_))).len(), 2);
 }

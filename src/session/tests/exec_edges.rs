@@ -51,9 +51,6 @@ exec_edges! {
     Opening => Waiting, a_connection_lost_while_opening_lets_a_command_wait_again: || {
         tried_again(Channel { open: failing(), ..Channel::default() });
     };
-    Opening => Closing, a_channel_that_is_being_opened_is_closed_as_soon_as_it_is_open: || {
-        cancelled_in(ExecPhase::Opening, Script::channel(Channel { open: Answer::ok(3), ..Channel::default() }));
-    };
     Opening => Finished, a_refused_channel_is_an_error: || refused(Channel { open: denied(), ..Channel::default() });
     Blocked => Waiting, a_closed_channel_makes_room: blocked_and_served;
     Blocked => Finished, a_blocked_command_can_be_cancelled: || {

@@ -327,6 +327,19 @@ impl Bench {
     }
 
     fn request(&mut self, request: Arc<Request>, input: &[u8], end: bool) -> usize {
+        let number = self.assign(request, input, end);
+        self.step_quietly(Input::Start(self.commands[number]));
+        number
+    }
+
+    /// Gives the session a command whose batch has not started.
+    pub(super) fn assigned_command(&mut self) -> usize {
+        let (text, options) = (CString::from(c"a later batch"), Arc::default());
+        let request = Arc::new(Request { program: self.program, text, options, transfer: None });
+        self.assign(request, b"", false)
+    }
+
+    fn assign(&mut self, request: Arc<Request>, input: &[u8], end: bool) -> usize {
         let number = self.commands.len();
         let run = (RunId::new(0, 0), number);
         let id = self.execs.insert_with(|id| Exec::new(id, request, HostId::new(0, 0), run, self.now));
@@ -340,7 +353,6 @@ impl Bench {
         self.session.assign(id);
         self.commands.push(id);
         self.seen.push(None);
-        self.step_quietly(Input::Start(id));
         number
     }
 
@@ -607,7 +619,10 @@ impl Bench {
         }
         if phase == Phase::Ready && unfinished == 0 {
             let spare = usize::from(self.session.target().profile.connection.spare_channel);
-            assert!(self.link.open_channels() <= spare, "a channel of a finished command is left");
+            let unanswered = self.link.unanswered_channels();
+            let open = self.link.open_channels() - unanswered;
+            assert!(open <= spare, "a channel of a finished command is left");
+            assert!(unanswered <= 8 + 1, "{unanswered} requests for channels are unanswered");
         }
         if !self.view().holds_descriptor {
             assert_eq!(self.link.open_channels(), 0, "a connection was not hung up");

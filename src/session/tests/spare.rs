@@ -7,7 +7,8 @@ use super::script::{Answer, Channel, Packet, Peer, Script, lost};
 use crate::command::RunOptions;
 use crate::error::{ChannelProblem, HostErrorKind};
 use crate::link::LinkErrorKind;
-use crate::session::Input;
+use crate::output::stdin::Input;
+use crate::session;
 use crate::session::state::Phase;
 use crate::stage::Stage;
 
@@ -73,7 +74,7 @@ fn a_spare_channel_is_not_a_command() {
     let view = bench.view();
     assert!(view.is_idle && !view.uses_place && view.deadline.is_none(), "{view:?}");
     assert_eq!((view.running, view.waiting, bench.link.open_channels()), (0, 0, 1));
-    bench.step(Input::Close);
+    bench.step(session::Input::Close);
     assert_eq!((bench.phase(), bench.link.open_channels()), (Phase::Closed, 0));
     // It belongs to its connection.
     bench.command();
@@ -243,7 +244,88 @@ fn a_command_that_is_cancelled_on_the_channel_leaves_nothing_behind() {
     let number = bench.command();
     bench.run_until(|bench| bench.exec(number).stage() == Stage::Opening);
     bench.cancel(number);
+    assert!(matches!(bench.error(number).kind(), HostErrorKind::Cancelled(_)), "it waits for no answer");
+    bench.round();
+    assert_eq!(opens(&bench), 1, "another spare channel before the server has answered");
     bench.run();
-    assert!(matches!(bench.error(number).kind(), HostErrorKind::Cancelled(_)));
     assert_eq!((opens(&bench), bench.link.open_channels()), (2, 1));
+}
+
+/// A connection whose server opens channels after this many rounds, without a spare channel, and
+/// commands that were cancelled before. Only those with an odd number take input.
+fn cancelled(after: u32, commands: usize) -> Bench {
+    let late = Channel { open: Answer::ok(after), ..Channel::default() };
+    let mut bench = connected(Bench::new(Script::channel(late)));
+    for number in 0..commands {
+        let input = if number % 2 == 0 { Input::Empty } else { Input::Open };
+        bench.command_with(RunOptions { input, ..RunOptions::default() }, b"", true);
+        bench.run_until(|bench| bench.exec(number).stage() == Stage::Opening);
+        bench.cancel(number);
+        assert!(matches!(bench.error(number).kind(), HostErrorKind::Cancelled(_)), "it waits for no answer");
+    }
+    bench
+}
+
+/// Otherwise the server would count it until the end of the connection.
+#[test]
+fn a_channel_that_is_opened_after_its_command_has_ended_is_closed() {
+    let mut bench = cancelled(100, 3);
+    let view = bench.view();
+    assert!(view.is_idle && !view.uses_place && view.deadline.is_none(), "{view:?}");
+    assert_eq!((opens(&bench), bench.link.unanswered_channels()), (3, 3));
+    while bench.round_but_timers() {}
+    assert_eq!((bench.link.open_channels(), bench.dials()), (0, 1));
+    bench.command();
+    bench.run();
+    assert!(bench.outcome(3).is_success());
+}
+
+#[test]
+fn a_server_without_answers_gets_a_limited_number_of_requests() {
+    // Half of them cannot be written to.
+    let mut bench = cancelled(10_000, 100);
+    assert_eq!((opens(&bench), bench.link.unanswered_channels()), (8, 8));
+    let number = bench.command_with_input(b"input", true);
+    while bench.round_but_timers() {}
+    bench.run();
+    assert!(bench.outcome(number).is_success(), "{}", bench.outcome(number));
+    assert_eq!((opens(&bench), bench.link.open_channels(), bench.dials()), (8, 0, 1));
+}
+
+/// The size of packets is known only of a channel that was meant for input.
+#[test]
+fn input_is_written_to_a_channel_that_was_requested_for_it() {
+    let late = Channel { open: Answer::ok(10_000), ..Channel::default() };
+    let mut bench = connected(Bench::new(Script::channel(late)));
+    for number in 0..20 {
+        bench.command_with(RunOptions { input: Input::Empty, ..RunOptions::default() }, b"", true);
+        bench.run_until(|bench| bench.exec(number).stage() == Stage::Opening);
+        bench.cancel(number);
+    }
+    assert_eq!(opens(&bench), 8);
+    let number = bench.command_with_input(b"input", true);
+    bench.run_until(|bench| bench.exec(number).stage() == Stage::Opening);
+    assert_eq!(opens(&bench), 9);
+    bench.cancel(number);
+    let number = bench.command_with_input(b"input", true);
+    while bench.round_but_timers() {}
+    bench.run();
+    assert!(bench.outcome(number).is_success(), "{}", bench.outcome(number));
+    assert_eq!((opens(&bench), bench.link.open_channels()), (9, 0));
+}
+
+/// The server may still count it when it refuses the next one.
+#[test]
+fn a_refusal_right_after_such_a_channel_was_closed_is_not_final() {
+    let late = Channel { open: Answer::ok(5), ..Channel::default() };
+    let peer = Peer { channels: vec![late, refused(), Channel::default()], ..Peer::default() };
+    let mut bench = connected(Bench::new(Script::peer(peer)));
+    bench.command();
+    bench.run_until(|bench| bench.exec(0).stage() == Stage::Opening);
+    bench.cancel(0);
+    bench.run();
+    bench.command();
+    bench.run();
+    assert!(bench.outcome(1).is_success(), "{}", bench.outcome(1));
+    assert_eq!((opens(&bench), bench.link.open_channels()), (3, 0));
 }

@@ -8,6 +8,8 @@ use sshoal::error::{ChannelProblem, TimeoutKind};
 use sshoal::{Command, Error, HostErrorKind, HostOutput, JoinOptions, Stage};
 
 use super::{SLOW, build, client_for, guard, join, positions, run_one, stdout};
+use crate::support::eventually;
+use crate::support::process::continue_sessions;
 use crate::support::sshd::Sshd;
 
 const HOST: [&str; 1] = ["127.0.2.1"];
@@ -70,6 +72,42 @@ fn waiting_for_a_channel_has_a_limit_and_nothing_to_wait_for_is_an_error_at_once
     let Err(Error::Host(error)) = client.run_command(&waiting) else { panic!("there was no channel for it") };
     assert!(matches!(error.kind(), HostErrorKind::Channel(ChannelProblem::OpenRefused(_))), "{error}");
     assert!(begun.elapsed() < SLOW / 2, "{:?}", begun.elapsed());
+}
+
+/// The server opens a channel for each request, and counts it until it is closed.
+#[test]
+fn commands_that_ended_before_the_server_answered_take_none_of_its_places() {
+    let _dog = guard("unanswered_channels");
+    let sshd = Sshd::builder().option("MaxSessions 2").start();
+    let mut client = build(client_for(&sshd, HOST).timeout(Duration::from_secs(2)));
+    assert_eq!(run_one(&mut client, "echo connected"), ["connected"]);
+    let stopped = sshd.daemon().stop_sessions();
+    for _ in 0..2 {
+        let Err(Error::Host(error)) = client.run_command("true") else {
+            panic!("it ran on a stopped server")
+        };
+        let HostErrorKind::Timeout { kind: TimeoutKind::Exec, .. } = error.kind() else { panic!("{error}") };
+        assert_eq!(error.stage(), Stage::Opening);
+        let cancelled = client.start_command("true").expect("it starts");
+        client.join(&cancelled, JoinOptions::default().timeout(Duration::from_millis(200))).unwrap_err();
+        let begun = Instant::now();
+        cancelled[0].cancel().unwrap();
+        join(&client, &cancelled);
+        assert!(begun.elapsed() < Duration::from_secs(1), "it has waited for the server");
+    }
+    continue_sessions(&stopped);
+    let text = "echo begun; cat";
+    let two = eventually(SLOW, "two places", || {
+        let first = client.run_command(text).ok()?.remove(0);
+        let second = client.run_command(text).map(|mut outputs| outputs.remove(0)).ok();
+        if second.is_none() {
+            join(&client, std::slice::from_ref(&first));
+        }
+        Some([first, second?])
+    });
+    join(&client, &two);
+    assert!(two.iter().all(|output| stdout(output) == ["begun"]), "{two:?}");
+    assert_eq!(sshd.count("Connection from"), 1);
 }
 
 #[test]

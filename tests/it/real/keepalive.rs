@@ -2,11 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal};
 use sshoal::{Command, HostConfig, HostError, HostErrorKind, JoinOptions, Stage};
 
 use super::{build, client_for, guard, join, run_one, stdout};
-use crate::support::process::signal;
+use crate::support::process::continue_sessions;
 use crate::support::sshd::Sshd;
 
 const HOST: &str = "127.0.2.1";
@@ -14,17 +13,6 @@ const INTERVAL: Duration = Duration::from_millis(250);
 const MISSED: u32 = 3;
 /// What a busy machine may add.
 const SLACK: Duration = Duration::from_secs(5);
-
-/// Stops every process of the server but the one that accepts connections: the sessions keep their
-/// connections, and the kernel keeps acknowledging data.
-fn stop_sessions(sshd: &Sshd) -> Vec<Pid> {
-    let root = sshd.daemon().pid();
-    let mut sessions = sshd.daemon().processes();
-    sessions.retain(|pid| *pid != root);
-    assert!(!sessions.is_empty());
-    sessions.iter().for_each(|pid| signal(*pid, Signal::STOP));
-    sessions
-}
 
 #[track_caller]
 fn assert_dead(error: &HostError) {
@@ -41,7 +29,7 @@ fn a_server_that_is_stopped_while_a_command_runs_is_dead() {
     let mut client = build(client_for(&sshd, [HOST]).keepalive(INTERVAL).num_retries(3));
     let outputs = client.run_command("echo begun; exec sleep 600").expect("starts");
     assert_eq!(outputs[0].stdout().next().expect("a line").expect("no error"), "begun");
-    let stopped = stop_sessions(&sshd);
+    let stopped = sshd.daemon().stop_sessions();
     let begun = Instant::now();
     client.join(&outputs, JoinOptions::default().timeout(4 * SLACK)).expect("it ends");
     assert!(begun.elapsed() < (MISSED + 1) * INTERVAL + SLACK, "{:?}", begun.elapsed());
@@ -51,7 +39,7 @@ fn a_server_that_is_stopped_while_a_command_runs_is_dead() {
     assert_eq!(client.metrics().connections, 0);
     assert_eq!(run_one(&mut client, "echo again"), ["again"], "the next command has a new connection");
     assert_eq!(sshd.count("Connection from"), 2);
-    stopped.iter().for_each(|pid| signal(*pid, Signal::CONT));
+    continue_sessions(&stopped);
 }
 
 #[test]
@@ -61,7 +49,7 @@ fn an_idle_connection_to_a_stopped_server_is_closed_and_the_next_command_runs_on
     let file = sshd.dir().join("runs");
     let mut client = build(client_for(&sshd, [HOST]).keepalive(INTERVAL));
     assert_eq!(run_one(&mut client, "echo first"), ["first"]);
-    let stopped = stop_sessions(&sshd);
+    let stopped = sshd.daemon().stop_sessions();
     let begun = Instant::now();
     while client.metrics().connections > 0 {
         assert!(begun.elapsed() < (MISSED + 1) * INTERVAL + SLACK, "{:?}", client.metrics());
@@ -70,7 +58,7 @@ fn an_idle_connection_to_a_stopped_server_is_closed_and_the_next_command_runs_on
     }
     assert_eq!(client.metrics().timers, 0);
     run_one(&mut client, &format!("echo run >> {}", file.display()));
-    stopped.iter().for_each(|pid| signal(*pid, Signal::CONT));
+    continue_sessions(&stopped);
     assert_eq!(std::fs::read_to_string(file).expect("it ran"), "run\n");
     assert_eq!(sshd.count("Connection from"), 2);
 }
@@ -103,11 +91,11 @@ fn without_keepalive_a_stopped_server_is_waited_for() {
     let sshd = Sshd::start();
     let mut client = build(client_for(&sshd, [HOST]));
     let outputs = client.run_command(Command::new("read -r word; echo $word")).expect("starts");
-    let stopped = stop_sessions(&sshd);
+    let stopped = sshd.daemon().stop_sessions();
     let limit = JoinOptions::default().timeout(Duration::from_secs(1));
     assert!(client.join(&outputs, limit).is_err());
     assert_eq!(client.metrics().timers, 0, "nothing would ever notice");
-    stopped.iter().for_each(|pid| signal(*pid, Signal::CONT));
+    continue_sessions(&stopped);
     outputs[0].stdin().close();
     join(&client, &outputs);
     assert_eq!(outputs[0].exit_code(), Some(0));

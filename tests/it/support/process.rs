@@ -71,6 +71,16 @@ impl Daemon {
         signal(root, Signal::CONT);
     }
 
+    /// Stops the processes that the server has forked: the sessions keep their connections, and the
+    /// kernel keeps acknowledging data. [`continue_sessions`] lets them go on.
+    pub fn stop_sessions(&self) -> Vec<Pid> {
+        let mut sessions = self.processes();
+        sessions.retain(|pid| *pid != self.pid());
+        assert!(!sessions.is_empty());
+        sessions.iter().for_each(|pid| signal(*pid, Signal::STOP));
+        sessions
+    }
+
     fn kill_all_but(&self, spared: Option<Pid>) {
         let end = Instant::now() + Duration::from_secs(2);
         let mut killed = Vec::new();
@@ -115,6 +125,11 @@ fn remove_agent_sockets(killed: &[Pid]) {
             }
         }
     }
+}
+
+/// Ends what [`Daemon::stop_sessions`] has begun.
+pub fn continue_sessions(stopped: &[Pid]) {
+    stopped.iter().for_each(|pid| signal(*pid, Signal::CONT));
 }
 
 /// Sends `number`; ignores a process that is gone already.

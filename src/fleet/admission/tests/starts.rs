@@ -99,6 +99,23 @@ fn commands_behind_a_start_without_an_answer_hold_neither_a_place_nor_count_as_r
     bench.finish(&silent);
 }
 
+/// A host that does not answer gets commands more often than one of them times out.
+#[test]
+fn a_host_without_answers_does_not_pile_up_commands() {
+    let mut bench = one_place(with_channel(Channel { open: Answer::never(), ..Channel::default() }));
+    connect(&mut bench, 0..1);
+    let mut commands = Vec::new();
+    for _ in 0..50 {
+        commands.extend(bench.start([0]));
+        bench.rounds(20);
+        bench.now += LIMIT / 4;
+        bench.rounds(20);
+        let unfinished = bench.unfinished(&commands);
+        assert!(unfinished <= 8, "those of two limits, not {unfinished} of {}", commands.len());
+    }
+    bench.finish(&commands);
+}
+
 #[test]
 fn a_start_behind_output_that_waits_to_be_read_gives_its_place_back_at_once() {
     let channel = Channel::sending(vec![(2, Packet::Stdout(b"y\n".to_vec()))]);

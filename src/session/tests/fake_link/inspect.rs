@@ -94,6 +94,16 @@ impl FakeLink {
         }
     }
 
+    /// How many of the [open channels](Self::open_channels) the peer has not opened yet.
+    pub(crate) fn unanswered_channels(&self) -> usize {
+        match &self.connection {
+            Connection::Up(wire) | Connection::Broken(wire) => {
+                wire.channels.values().filter(|channel| !channel.is_open).count()
+            }
+            _ => 0,
+        }
+    }
+
     /// The input that a channel has received.
     pub(crate) fn received(&self, channel: usize) -> &[u8] {
         match &self.connection {

@@ -2,12 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use rustix::process::Signal;
 use sshoal::{HostErrorKind, JoinOptions};
 
 use super::super::{SLOW, build, guard, join, stdout};
 use super::behind;
-use crate::support::process::signal;
+use crate::support::process::continue_sessions;
 use crate::support::sshd::Sshd;
 
 const HOSTS: [&str; 3] = ["127.0.2.1", "127.0.2.2", "127.0.2.3"];
@@ -18,9 +17,7 @@ fn hosts_behind_a_bastion_that_is_stopped_are_dead_and_come_back_through_a_new_c
     let (bastion, target) = (Sshd::start(), Sshd::start());
     let mut client = build(behind(&bastion, &target, &HOSTS).keepalive(Duration::from_millis(250)));
     let running = client.run_command("exec sleep 600").expect("all start");
-    let mut sessions = bastion.daemon().processes();
-    sessions.retain(|pid| *pid != bastion.daemon().pid());
-    sessions.iter().for_each(|pid| signal(*pid, Signal::STOP));
+    let sessions = bastion.daemon().stop_sessions();
     let begun = Instant::now();
     client.join(&running, JoinOptions::default().timeout(SLOW)).expect("all end");
     assert!(begun.elapsed() >= Duration::from_millis(750), "{:?}", begun.elapsed());
@@ -36,5 +33,5 @@ fn hosts_behind_a_bastion_that_is_stopped_are_dead_and_come_back_through_a_new_c
     join(&client, &outputs);
     assert!(outputs.iter().all(|output| stdout(output) == ["again"]));
     assert_eq!(bastion.count("Connection from"), 2);
-    sessions.iter().for_each(|pid| signal(*pid, Signal::CONT));
+    continue_sessions(&sessions);
 }
