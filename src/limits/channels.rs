@@ -28,3 +28,8 @@ pub const WINDOW: usize = 2 * 1024 * 1024;
 /// Bytes that arrive on a channel before its window is grown to [`WINDOW`] again. Each growth
 /// costs a message. With fewer bytes, more of the window is open when the server is distant.
 pub const WINDOW_STEP: usize = WINDOW / 8;
+
+/// How many requests for channels, whose commands have ended, may be unanswered on a connection
+/// before commands take them over instead of making new ones. Each takes 0.7 KiB, and a session of
+/// the server once it is answered. More than one, because a server may have lost a request.
+pub const UNANSWERED_CHANNELS: usize = 8;

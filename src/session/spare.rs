@@ -5,11 +5,8 @@ use std::collections::VecDeque;
 use std::mem;
 use std::task::Poll;
 
+use crate::limits;
 use crate::link::{ChannelId, Link, LinkError, LinkErrorKind};
-
-/// How many requests for channels may be unanswered before commands take them over instead of
-/// making new ones. A server may have lost one, and each takes memory here and a place there.
-const UNANSWERED: usize = 8;
 
 /// What a connection knows about its channels.
 #[derive(Debug, Default)]
@@ -73,7 +70,7 @@ impl Channels {
     }
 
     fn take_unanswered(&mut self, writable: bool) -> Option<Asked> {
-        if self.unanswered.len() < UNANSWERED {
+        if self.unanswered.len() < limits::UNANSWERED_CHANNELS {
             return None;
         }
         let index = self.unanswered.iter().position(|asked| asked.writable || !writable)?;

@@ -622,7 +622,10 @@ impl Bench {
             let unanswered = self.link.unanswered_channels();
             let open = self.link.open_channels() - unanswered;
             assert!(open <= spare, "a channel of a finished command is left");
-            assert!(unanswered <= 8 + 1, "{unanswered} requests for channels are unanswered");
+            assert!(
+                unanswered <= limits::UNANSWERED_CHANNELS + 1,
+                "{unanswered} requests for channels are unanswered"
+            );
         }
         if !self.view().holds_descriptor {
             assert_eq!(self.link.open_channels(), 0, "a connection was not hung up");

@@ -6,6 +6,7 @@ use super::prepare::setup;
 use super::script::{Answer, Channel, Packet, Peer, Script, lost};
 use crate::command::RunOptions;
 use crate::error::{ChannelProblem, HostErrorKind};
+use crate::limits::UNANSWERED_CHANNELS;
 use crate::link::LinkErrorKind;
 use crate::output::stdin::Input;
 use crate::session;
@@ -284,12 +285,12 @@ fn a_channel_that_is_opened_after_its_command_has_ended_is_closed() {
 fn a_server_without_answers_gets_a_limited_number_of_requests() {
     // Half of them cannot be written to.
     let mut bench = cancelled(10_000, 100);
-    assert_eq!((opens(&bench), bench.link.unanswered_channels()), (8, 8));
+    assert_eq!((opens(&bench), bench.link.unanswered_channels()), (UNANSWERED_CHANNELS, UNANSWERED_CHANNELS));
     let number = bench.command_with_input(b"input", true);
     while bench.round_but_timers() {}
     bench.run();
     assert!(bench.outcome(number).is_success(), "{}", bench.outcome(number));
-    assert_eq!((opens(&bench), bench.link.open_channels(), bench.dials()), (8, 0, 1));
+    assert_eq!((opens(&bench), bench.link.open_channels(), bench.dials()), (UNANSWERED_CHANNELS, 0, 1));
 }
 
 /// The size of packets is known only of a channel that was meant for input.
@@ -302,16 +303,16 @@ fn input_is_written_to_a_channel_that_was_requested_for_it() {
         bench.run_until(|bench| bench.exec(number).stage() == Stage::Opening);
         bench.cancel(number);
     }
-    assert_eq!(opens(&bench), 8);
+    assert_eq!(opens(&bench), UNANSWERED_CHANNELS);
     let number = bench.command_with_input(b"input", true);
     bench.run_until(|bench| bench.exec(number).stage() == Stage::Opening);
-    assert_eq!(opens(&bench), 9);
+    assert_eq!(opens(&bench), UNANSWERED_CHANNELS + 1);
     bench.cancel(number);
     let number = bench.command_with_input(b"input", true);
     while bench.round_but_timers() {}
     bench.run();
     assert!(bench.outcome(number).is_success(), "{}", bench.outcome(number));
-    assert_eq!((opens(&bench), bench.link.open_channels()), (9, 0));
+    assert_eq!((opens(&bench), bench.link.open_channels()), (UNANSWERED_CHANNELS + 1, 0));
 }
 
 /// The server may still count it when it refuses the next one.
