@@ -25,7 +25,7 @@ pub(super) fn update(session: &mut Session, cx: &mut Cx<'_>) {
     let until = session.batch.as_ref().map(|batch| batch.until);
     let until = until.or_else(|| cx.now.checked_add(limits::BATCH_TIME)).filter(|_| answers > 0);
     let is_lower = if let Some(until) = until {
-        session.batch = Some(Batch { answers, until });
+        session.batch.get_or_insert_with(|| Box::new(Batch { answers, until })).answers = answers;
         cx.link.set_low_water(answers * limits::ANSWER_BYTES)
     } else {
         end(session, cx)
@@ -50,7 +50,7 @@ fn answers(session: &Session, cx: &Cx<'_>) -> usize {
     }
     match &session.batch {
         // Each change costs a system call.
-        Some(Batch { answers, .. }) if (owed / 2..=owed * 3 / 4).contains(answers) => *answers,
+        Some(batch) if (owed / 2..=owed * 3 / 4).contains(&batch.answers) => batch.answers,
         _ => owed.div_ceil(2).min(limits::BATCH_ANSWERS),
     }
 }

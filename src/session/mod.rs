@@ -91,7 +91,7 @@ pub(crate) struct Session {
     /// Why reading from the connection is suspended (back-pressure); `None` if it is not.
     held: Option<Bound>,
     /// The answers that are awaited together, if any are.
-    batch: Option<batch::Batch>,
+    batch: Option<Box<batch::Batch>>,
     /// Counts the key exchanges after the first one. `None` until there is a second one.
     rekeys: Option<Box<Rekeys>>,
     /// The error of the proxy, if the proxy has failed and the connection through it has not ended

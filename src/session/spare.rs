@@ -1,7 +1,6 @@
 //! The channels of a connection, apart from those of its commands: the spare channel, which is
 //! opened before a command needs it, and those whose commands ended before the server answered.
 
-use std::collections::VecDeque;
 use std::mem;
 use std::task::Poll;
 
@@ -12,13 +11,9 @@ use crate::link::{ChannelId, Link, LinkError, LinkErrorKind};
 #[derive(Debug, Default)]
 pub(super) struct Channels {
     spare: Spare,
-    /// The channels of commands that ended before the server answered, in the order in which they
-    /// were given up. A channel cannot be closed earlier, because CLOSE needs the number in the
-    /// answer. If it were forgotten, the server would open it later and count it until the end of
-    /// the connection.
-    unanswered: VecDeque<Asked>,
-    /// The channel that a command took last.
-    taken: Option<Asked>,
+    unanswered: Option<Box<Unanswered>>,
+    /// Whether the channel that a command took last can be written to.
+    is_writable: bool,
     /// Whether a channel of this connection was closed since the last refusal. A server may refuse
     /// a new channel because it still counts the closed one. sshd does so if the CLOSE and the new
     /// request reach it together. By the time the refusal arrives here, the server no longer counts
@@ -29,58 +24,45 @@ pub(super) struct Channels {
     gave_up: bool,
 }
 
-/// A channel that the server was asked for.
-#[derive(Debug, Clone, Copy)]
-struct Asked {
-    channel: ChannelId,
-    /// Whether a command may write to it.
-    writable: bool,
-}
-
-/// A channel for the next command.
+/// A channel for the next command. It can be written to.
 #[derive(Debug, Default, Clone, Copy)]
 enum Spare {
     #[default]
     None,
     /// The server was asked for it. A command takes it over even now, so none waits for this
     /// answer in addition to its own.
-    Opening(Asked),
-    Open(Asked),
+    Opening(ChannelId),
+    Open(ChannelId),
 }
 
-impl Asked {
-    fn new(link: &mut dyn Link, writable: bool) -> Result<Self, LinkError> {
-        Ok(Self { channel: link.open_channel(writable)?, writable })
-    }
-}
+/// The channels of commands that ended before the server answered, in the order in which they were
+/// given up, and whether they can be written to.
+///
+/// A channel cannot be closed earlier, because CLOSE needs the number in the answer. If it were
+/// forgotten, the server would open it later and count it until the end of the connection.
+#[derive(Debug, Default)]
+struct Unanswered(Vec<(ChannelId, bool)>);
 
 impl Channels {
     /// A channel that is being opened, or already is: the spare one, or else a new one. It can be
     /// written to if `writable` is set.
     pub(super) fn take(&mut self, link: &mut dyn Link, writable: bool) -> Result<ChannelId, LinkError> {
         let taken = match mem::take(&mut self.spare) {
-            Spare::Opening(asked) | Spare::Open(asked) => asked,
-            Spare::None => match self.take_unanswered(writable) {
-                Some(asked) => asked,
-                None => Asked::new(link, writable)?,
-            },
+            Spare::Opening(channel) | Spare::Open(channel) => Some((channel, true)),
+            Spare::None => self.unanswered.as_mut().and_then(|unanswered| unanswered.take(writable)),
         };
-        self.taken = Some(taken);
-        Ok(taken.channel)
+        let (channel, is_writable) = match taken {
+            Some(taken) => taken,
+            None => (link.open_channel(writable)?, writable),
+        };
+        self.is_writable = is_writable;
+        Ok(channel)
     }
 
-    fn take_unanswered(&mut self, writable: bool) -> Option<Asked> {
-        if self.unanswered.len() < limits::UNANSWERED_CHANNELS {
-            return None;
-        }
-        let index = self.unanswered.iter().position(|asked| asked.writable || !writable)?;
-        self.unanswered.remove(index)
-    }
-
-    /// Keeps the channel of a command that has ended before the server answered.
+    /// Keeps the channel of the command that took one last, and that has ended before the server
+    /// answered.
     pub(super) fn keep(&mut self, channel: ChannelId) {
-        let taken = self.taken.filter(|taken| taken.channel == channel);
-        self.unanswered.push_back(taken.unwrap_or(Asked { channel, writable: false }));
+        self.unanswered.get_or_insert_default().0.push((channel, self.is_writable));
     }
 
     /// Notes that a channel was closed.
@@ -96,54 +78,73 @@ impl Channels {
 
     /// Begins to open a spare channel if there is none. Returns whether it did.
     pub(super) fn open_spare(&mut self, link: &mut dyn Link) -> Result<bool, LinkError> {
-        if self.gave_up || !matches!(self.spare, Spare::None) || !self.unanswered.is_empty() {
+        if self.gave_up || !matches!(self.spare, Spare::None) || self.unanswered.is_some() {
             return Ok(false);
         }
         // The next command may have input.
-        self.spare = Spare::Opening(Asked::new(link, true)?);
+        self.spare = Spare::Opening(link.open_channel(true)?);
         Ok(true)
     }
 
     /// Takes the channels one step further, unless that may read from a connection that has no room
     /// for output. Returns whether anything changed.
     pub(super) fn step(&mut self, link: &mut dyn Link, has_room: bool) -> Result<bool, LinkError> {
-        let before = self.unanswered.len();
-        if has_room && before > 0 {
-            for asked in mem::take(&mut self.unanswered) {
-                match answer(asked.channel, link)? {
-                    None => self.unanswered.push_back(asked),
-                    Some(is_open) => {
-                        link.free_channel(asked.channel);
-                        if is_open {
-                            self.note_closed();
-                        }
-                    }
-                }
-            }
-        }
-        let advanced = self.unanswered.len() < before;
+        let advanced = has_room && self.step_unanswered(link)?;
         match self.spare {
-            Spare::Opening(asked) if has_room => match answer(asked.channel, link)? {
+            Spare::Opening(channel) if has_room => match answer(channel, link)? {
                 None => return Ok(advanced),
-                Some(true) => self.spare = Spare::Open(asked),
+                Some(true) => self.spare = Spare::Open(channel),
                 Some(false) => {
                     self.note_refused();
-                    self.free(asked.channel, link);
+                    self.free(channel, link);
                 }
             },
             // A server sends nothing on the channel before the command, unless it closes it.
-            Spare::Open(asked) if !link.inbox(asked.channel).is_empty() => {
+            Spare::Open(channel) if !link.inbox(channel).is_empty() => {
                 self.gave_up = true;
-                self.free(asked.channel, link);
+                self.free(channel, link);
             }
             _ => return Ok(advanced),
         }
         Ok(true)
     }
 
+    /// Closes the channels of ended commands that the server has opened, and forgets those that it
+    /// has refused. Returns whether there were any.
+    fn step_unanswered(&mut self, link: &mut dyn Link) -> Result<bool, LinkError> {
+        let Some(mut unanswered) = self.unanswered.take() else { return Ok(false) };
+        let before = unanswered.0.len();
+        let mut index = 0;
+        while let Some((channel, _)) = unanswered.0.get(index).copied() {
+            let Some(is_open) = answer(channel, link)? else {
+                index += 1;
+                continue;
+            };
+            unanswered.0.remove(index);
+            link.free_channel(channel);
+            if is_open {
+                self.note_closed();
+            }
+        }
+        self.unanswered = (index > 0).then_some(unanswered);
+        Ok(index < before)
+    }
+
     fn free(&mut self, channel: ChannelId, link: &mut dyn Link) {
         self.spare = Spare::None;
         link.free_channel(channel);
+    }
+}
+
+impl Unanswered {
+    /// The oldest channel, or the oldest that can be written to, once there are so many that no
+    /// further one should be requested.
+    fn take(&mut self, writable: bool) -> Option<(ChannelId, bool)> {
+        if self.0.len() < limits::UNANSWERED_CHANNELS {
+            return None;
+        }
+        let index = self.0.iter().position(|(_, is_writable)| *is_writable || !writable)?;
+        Some(self.0.remove(index))
     }
 }
 

@@ -154,9 +154,15 @@ impl Proxy {
         self.shared.tell(|state| state.triggered = true);
     }
 
-    /// Applies this now, to every open connection.
+    /// Applies this to every open connection, before anything that is sent to the proxy after this
+    /// call.
+    ///
+    /// # Panics
+    /// After ten seconds.
+    #[track_caller]
     pub fn inject(&self, direction: Direction, action: Action) {
         self.shared.tell(|state| state.injected.push((direction, action)));
+        drop(self.await_state(|state| state.injected.is_empty()));
     }
 
     pub fn counts(&self) -> Counts {
@@ -169,11 +175,16 @@ impl Proxy {
     /// After ten seconds.
     #[track_caller]
     pub fn await_counts(&self, condition: impl Fn(&Counts) -> bool) -> Counts {
-        let waiting = |state: &mut State| !condition(&state.counts);
+        self.await_state(|state| condition(&state.counts)).counts
+    }
+
+    #[track_caller]
+    fn await_state(&self, condition: impl Fn(&State) -> bool) -> MutexGuard<'_, State> {
+        let waiting = |state: &mut State| !condition(state);
         let result = self.shared.changed.wait_timeout_while(self.shared.lock(), AWAIT_LIMIT, waiting);
         let (state, timeout) = result.unwrap_or_else(PoisonError::into_inner);
         assert!(!timeout.timed_out(), "not within {AWAIT_LIMIT:?}; there are {:?}", state.counts);
-        state.counts
+        state
     }
 }
 
