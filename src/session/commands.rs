@@ -212,8 +212,8 @@ impl Commands {
             // If the command has left the list, the next command now has its index.
             index += usize::from(self.begun.get(index) == Some(&id));
         }
-        // Open only one channel at a time. Then a packet size that the server announces can belong
-        // only to that channel.
+        // Open only one channel at a time. A command that is refused one goes back to the front of
+        // the queue, so several of them would change places.
         if !self.any(cx.execs, is_opening)
             && let Some(id) = self.begin_next()
         {

@@ -111,26 +111,28 @@ impl Execs {
 
     /// Frees the channel of a command whose outcome is known, and finishes the command.
     pub(super) fn leave(&mut self, id: CommandId, cx: &mut ExecCx<'_>) {
-        let Some(ExecState::Closing { channel, outcome, .. }) = self.get(id).map(|exec| &exec.state) else {
-            return;
-        };
-        cx.link.free_channel(*channel);
-        cx.channels.note_closed();
+        let Some(ExecState::Closing { outcome, .. }) = self.get(id).map(|exec| &exec.state) else { return };
         let outcome = outcome.clone();
-        self.finish(id, outcome, cx);
+        self.free_and_finish(id, outcome, cx);
+        cx.channels.note_closed();
     }
 
     /// Finishes one command with an error; the connection stays up.
     fn refuse(&mut self, id: CommandId, cx: &mut ExecCx<'_>, kind: HostErrorKind) -> Progress {
-        let Some(exec) = self.get(id) else { return Progress::Done };
-        let outcome = exec.failed(cx, kind);
+        if let Some(outcome) = self.get(id).map(|exec| exec.failed(cx, kind)) {
+            self.free_and_finish(id, outcome, cx);
+        }
+        Progress::Done
+    }
+
+    /// Frees the channel of a command, if it has one, and finishes the command.
+    pub(super) fn free_and_finish(&mut self, id: CommandId, outcome: Outcome, cx: &mut ExecCx<'_>) {
         // If the channel is open, freeing it also tries to send CLOSE. If the channel was refused,
         // it is not open, and there is nothing to close.
-        if let Some(channel) = exec.state.channel() {
+        if let Some(channel) = self.get(id).and_then(|exec| exec.state.channel()) {
             cx.link.free_channel(channel);
         }
         self.finish(id, outcome, cx);
-        Progress::Done
     }
 
     /// Handles the loss of the connection. A command whose outcome is known ends with that outcome,
@@ -184,7 +186,7 @@ impl Exec {
 
     /// The deadline of the command, if it waits for the answer to its request for a channel.
     pub(in crate::session) fn asking(&self) -> Option<Deadline> {
-        self.deadline.filter(|_| matches!(self.state, ExecState::Opening(_)))
+        self.deadline.filter(|_| self.state.is_opening())
     }
 
     /// Sets the deadline of a command that is starting.

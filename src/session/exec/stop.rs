@@ -50,16 +50,12 @@ impl Execs {
     /// Finishes a command that has not started. The connection keeps a channel that the server has
     /// not opened yet; an open one is closed.
     fn abandon(&mut self, id: CommandId, outcome: Outcome, cx: &mut ExecCx<'_>) -> Progress {
-        match self.get(id).map(|exec| &exec.state) {
-            Some(ExecState::Opening(channel)) => cx.channels.keep(*channel),
-            Some(state) => {
-                if let Some(channel) = state.channel() {
-                    cx.link.free_channel(channel);
-                }
-            }
-            None => return Progress::Done,
+        if let Some(ExecState::Opening(channel)) = self.get(id).map(|exec| &exec.state) {
+            cx.channels.keep(*channel);
+            self.finish(id, outcome, cx);
+        } else {
+            self.free_and_finish(id, outcome, cx);
         }
-        self.finish(id, outcome, cx);
         Progress::Done
     }
 

@@ -308,10 +308,13 @@ impl Bench {
     }
 
     pub(super) fn command_with(&mut self, options: RunOptions, input: &[u8], end: bool) -> usize {
-        let text = CString::new(format!("command {}", self.commands.len())).unwrap();
-        let options = Arc::new(options);
-        let request = Arc::new(Request { program: self.program, text, options, transfer: None });
+        let request = self.request_for(options);
         self.request(request, input, end)
+    }
+
+    fn request_for(&self, options: RunOptions) -> Arc<Request> {
+        let text = CString::new(format!("command {}", self.commands.len())).unwrap();
+        Arc::new(Request { program: self.program, text, options: Arc::new(options), transfer: None })
     }
 
     /// Gives the session a command that sends a file.
@@ -334,8 +337,7 @@ impl Bench {
 
     /// Gives the session a command whose batch has not started.
     pub(super) fn assigned_command(&mut self) -> usize {
-        let (text, options) = (CString::from(c"a later batch"), Arc::default());
-        let request = Arc::new(Request { program: self.program, text, options, transfer: None });
+        let request = self.request_for(RunOptions::default());
         self.assign(request, b"", false)
     }
 
@@ -611,6 +613,9 @@ impl Bench {
         }
         let has_login_trial = self.trials.contains(&TrialOf::Login);
         assert!(!has_login_trial || self.session.is_in_trial(), "a trial was left behind: {phase:?}");
+        let execs = self.commands.iter().filter_map(|id| self.execs.get(*id));
+        let opening = execs.filter(|exec| exec.state.is_opening()).count();
+        assert!(opening <= 1, "{opening} channels are opened at once");
         let unfinished = self.seen.iter().filter(|outcome| outcome.is_none()).count();
         let active = self.session.commands().count();
         assert_eq!(active, unfinished, "unfinished commands differ from the session's commands");

@@ -156,6 +156,7 @@ fn whichever_call_fails_a_cancelled_command_is_over_soon() {
                 assert!(bench.all_ended());
                 assert!(matches!(bench.outcome(0), Outcome::Failed(_)), "{}", bench.outcome(0));
                 let unanswered = bench.link.unanswered_channels();
+                assert!(unanswered == 0 || with == Failing::Pending, "{unanswered} are unanswered");
                 assert_eq!((bench.deadline(), bench.link.open_channels()), (None, unanswered));
             }
         }

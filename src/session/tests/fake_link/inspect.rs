@@ -5,7 +5,7 @@ use std::mem;
 use super::{Connection, FakeLink};
 use crate::link::{ChannelId, LinkError, TunnelNews};
 use crate::session::tests::script::{Dial, Packet};
-use crate::session::tests::wire::Arrival;
+use crate::session::tests::wire::{Arrival, ChannelState};
 
 impl FakeLink {
     pub(crate) fn begin_step(&mut self) {
@@ -88,20 +88,20 @@ impl FakeLink {
 
     /// The channels of the current connection that were opened and not freed.
     pub(crate) fn open_channels(&self) -> usize {
-        match &self.connection {
-            Connection::Up(wire) | Connection::Broken(wire) => wire.channels.len(),
-            _ => 0,
-        }
+        self.channels().count()
+    }
+
+    fn channels(&self) -> impl Iterator<Item = &ChannelState> {
+        let wire = match &self.connection {
+            Connection::Up(wire) | Connection::Broken(wire) => Some(wire),
+            _ => None,
+        };
+        wire.into_iter().flat_map(|wire| wire.channels.values())
     }
 
     /// How many of the [open channels](Self::open_channels) the peer has not opened yet.
     pub(crate) fn unanswered_channels(&self) -> usize {
-        match &self.connection {
-            Connection::Up(wire) | Connection::Broken(wire) => {
-                wire.channels.values().filter(|channel| !channel.is_open).count()
-            }
-            _ => 0,
-        }
+        self.channels().filter(|channel| !channel.is_open).count()
     }
 
     /// The input that a channel has received.
