@@ -3,10 +3,13 @@
 //! Thousands of commands may wait while a few run. A visit looks only at the commands that have
 //! begun and at the first one in the queue, so its cost does not grow with the queue.
 
+mod place;
+
 use std::collections::VecDeque;
 use std::mem;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use self::place::Place;
 use super::Cx;
 use super::deadline::Deadline;
 use super::exec::{Exec, ExecCx, Execs, Progress};
@@ -15,10 +18,6 @@ use super::spare::Channels;
 use crate::error::{CancelCause, HostError, HostErrorKind};
 use crate::ids::CommandId;
 use crate::output::Room;
-
-/// How long a command that is starting keeps its place in the pool without an answer of its server.
-/// A server answers in one round trip, and a busy one in some tenths of a second.
-const START_PATIENCE: Duration = Duration::from_secs(1);
 
 /// The unfinished commands of one host.
 #[derive(Debug, Default)]
@@ -35,11 +34,8 @@ pub(super) struct Commands {
     /// The commands that have asked for a channel, in the order in which they asked.
     begun: Vec<CommandId>,
     channels: Channels,
-    /// Since when commands that are starting have waited for an answer of the server, without any.
-    asked: Option<Instant>,
-    /// Whether the commands that are starting have given their place in the pool back. It stays so
-    /// until the server answers and none is starting any more.
-    gave_place_back: bool,
+    /// Whether the commands that are starting hold a place in the pool.
+    place: Place,
 }
 
 impl Commands {
@@ -84,23 +80,18 @@ impl Commands {
     }
 
     pub(super) fn deadline(&self, execs: &Execs) -> Option<Instant> {
-        self.timed().filter_map(|id| execs.get(id)?.deadline()).chain(self.place_until()).min()
-    }
-
-    /// When the commands that are starting give their place back unless the server answers.
-    fn place_until(&self) -> Option<Instant> {
-        self.asked.filter(|_| !self.gave_place_back)?.checked_add(START_PATIENCE)
+        self.timed().filter_map(|id| execs.get(id)?.deadline()).chain(self.place.until()).min()
     }
 
     /// Whether commands that are starting, or may start, hold a place in the pool.
     pub(super) fn holds_place(&self, execs: &Execs) -> bool {
-        !self.gave_place_back && (self.admitted > 0 || self.is_starting(execs))
+        self.place != Place::GivenBack && (self.admitted > 0 || self.is_starting(execs))
     }
 
     /// Whether the next command would wait for the answer to a request that has given its place
     /// back. Only one channel is opened at a time.
     pub(super) fn is_stuck(&self, execs: &Execs) -> bool {
-        self.gave_place_back && self.any(execs, is_opening)
+        self.place == Place::GivenBack && self.any(execs, is_opening)
     }
 
     /// Whether this is true of any command that has begun.
@@ -110,7 +101,9 @@ impl Commands {
 
     /// Gives the place back if commands are starting. Called if their answers wait behind output.
     pub(super) fn give_place_back(&mut self, execs: &Execs) {
-        self.gave_place_back |= self.any(execs, Exec::is_starting);
+        if self.is_starting(execs) {
+            self.place = Place::GivenBack;
+        }
         self.hold_if_stuck(execs);
     }
 
@@ -118,20 +111,6 @@ impl Commands {
         if self.is_stuck(execs) {
             self.hold();
         }
-    }
-
-    /// Notes whether commands are starting and whether the server has `answered` one.
-    fn note_answers(&mut self, answered: bool, cx: &Cx<'_>) {
-        let is_awaited = self.any(cx.execs, Exec::is_starting);
-        if answered {
-            self.asked = None;
-            self.gave_place_back &= is_awaited;
-        }
-        self.asked = is_awaited.then(|| self.asked.unwrap_or(cx.now));
-        if self.place_until().is_some_and(|until| until <= cx.now) {
-            self.gave_place_back = true;
-        }
-        self.hold_if_stuck(cx.execs);
     }
 
     /// How much output there is room for.
@@ -225,7 +204,8 @@ impl Commands {
         if may_open && !self.any(cx.execs, is_opening) {
             advanced |= self.channels.open_spare(cx.link)?;
         }
-        self.note_answers(answered, cx);
+        self.place.note(self.is_starting(cx.execs), answered, cx.now);
+        self.hold_if_stuck(cx.execs);
         Ok(advanced)
     }
 
@@ -359,8 +339,8 @@ impl Commands {
             execs.cut(*id, error, &mut exec_cx);
         }
         self.hold();
-        (self.is_blocked, self.gave_place_back) = (false, false);
-        self.asked = None;
+        self.is_blocked = false;
+        self.place = Place::default();
         for id in mem::take(&mut self.begun).into_iter().rev() {
             if cx.execs.get(id).is_some_and(Exec::is_waiting) {
                 self.queue.push_front(id);
