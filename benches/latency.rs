@@ -11,7 +11,14 @@
 //! cargo bench --bench latency -- daemon --seconds 600
 //! ```
 //!
-//! The cases are connect, stream, idle, unread, lines, hostile and daemon.
+//! The cases are connect, stream, idle, unread, lines, hostile and daemon. The memory of the last
+//! one depends on the allocator. With jemalloc, it stays the same from the first minute on:
+//!
+//! ```text
+//! export LD_PRELOAD=/usr/lib/x86_64-linux-gnu/libjemalloc.so.2
+//! export MALLOC_CONF=dirty_decay_ms:0
+//! cargo bench --bench latency -- daemon --seconds 600
+//! ```
 //!
 //! The hosts are simulated by separate processes. They need CPU time too, so this thread gets a CPU
 //! for itself, and they share the others, unless there is only one.

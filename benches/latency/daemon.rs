@@ -54,6 +54,10 @@ const FAREWELL: Duration = Duration::from_secs(10);
 /// When memory is measured first.
 const WARM: Duration = Duration::from_secs(60);
 
+/// Memory is averaged over this many steps, in which the quarter passes all hosts. It rises and
+/// falls in that time, because hosts that are silent or reset are connected only while it is there.
+const ROUND: usize = QUARTER * (STAY * STEPS) as usize;
+
 /// By how many percent memory may change from then on and be called flat.
 const FLAT: f64 = 2.0;
 
@@ -102,6 +106,23 @@ struct Tally {
 /// How many of this many hosts leave and come per second.
 fn replaced(hosts: usize) -> usize {
     (hosts / REPLACED).max(1)
+}
+
+/// Memory of the process in KiB, in each of the last [`ROUND`] steps.
+#[derive(Debug, Default)]
+struct Memory(VecDeque<f64>);
+
+impl Memory {
+    fn measure(&mut self) {
+        if self.0.len() == ROUND {
+            self.0.pop_front();
+        }
+        self.0.push_back(memory());
+    }
+
+    fn mean(&self) -> f64 {
+        self.0.iter().sum::<f64>() / self.0.len() as f64
+    }
 }
 
 struct Daemon<'a> {
@@ -246,15 +267,16 @@ fn measure(plan: &Plan<'_>, sim: &Sim, asked: &SignalFd) -> Vec<Row> {
     let mut daemon = Daemon::new(sim, plan.sizes.hosts);
     let mut foreign = Loop::with_timer(plan.sizes.daemon);
     let begun = Instant::now();
-    let (mut warm, mut step) = (None, 0);
+    let (mut memory, mut warm, mut step) = (Memory::default(), None, 0);
     loop {
         daemon.step(step);
         step += 1;
         turns(&mut daemon, &mut foreign, begun + Duration::from_secs(1) * step / STEPS);
         // Figures of each turn would be most of the memory.
         foreign.turns.clear();
+        memory.measure();
         if warm.is_none() && begun.elapsed() >= WARM.min(plan.sizes.daemon / 2) {
-            warm = Some(memory());
+            warm = Some(memory.mean());
         }
         if begun.elapsed() >= plan.sizes.daemon {
             raise(Signal::SIGTERM).unwrap();
@@ -263,7 +285,7 @@ fn measure(plan: &Plan<'_>, sim: &Sim, asked: &SignalFd) -> Vec<Row> {
             break;
         }
     }
-    let (warm, last, took) = (warm.unwrap_or_default(), memory(), begun.elapsed());
+    let (warm, last, took) = (warm.unwrap_or_default(), memory.mean(), begun.elapsed());
     let delays = foreign.delays();
     daemon.drain();
     let draining = Instant::now();
