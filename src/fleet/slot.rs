@@ -26,7 +26,7 @@ pub(super) struct Slot {
     /// The lookup that the session waits for.
     pub lookup: Option<LookupId>,
     /// What this slot currently contributes to the sums.
-    pub booked: Booked,
+    pub booked: Usage,
     /// The slot of the proxy in front of this connection.
     pub proxy: Option<usize>,
     /// If this is the slot of a proxy: how many slots name it in their `proxy` field.
@@ -48,7 +48,7 @@ pub(super) struct Armed {
 
 /// What a connection uses, as counted in the sums.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Booked {
+pub(super) struct Usage {
     pub view: View,
     pub descriptors: usize,
 }
@@ -61,7 +61,7 @@ impl Slot {
         proxy: Option<usize>,
         execs: &Execs,
     ) -> Self {
-        let booked = Booked { view: session.view(execs), descriptors: 0 };
+        let booked = Usage { view: session.view(execs), descriptors: 0 };
         Self {
             id,
             entry: None,
@@ -80,14 +80,14 @@ impl Slot {
     }
 
     /// What the connection uses now. The sums count this only once it is stored in `booked`.
-    pub(super) fn usage(&self, execs: &Execs) -> Booked {
+    pub(super) fn usage(&self, execs: &Execs) -> Usage {
         let view = self.session.view(execs);
         // A proxy's descriptors stay reserved while hosts wait for the proxy. Those hosts already
         // hold their own descriptors, so without the reservation there might never be any left for
         // the proxy.
         let keeps = view.holds_descriptor || view.has_waiting_hosts;
         let own = if keeps { self.descriptors() } else { 0 };
-        Booked { view, descriptors: own + self.link.agent_connections() }
+        Usage { view, descriptors: own + self.link.agent_connections() }
     }
 
     pub(super) fn view(&self) -> &View {
