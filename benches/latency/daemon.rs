@@ -267,16 +267,16 @@ fn measure(plan: &Plan<'_>, sim: &Sim, asked: &SignalFd) -> Vec<Row> {
     let mut daemon = Daemon::new(sim, plan.sizes.hosts);
     let mut foreign = Loop::with_timer(plan.sizes.daemon);
     let begun = Instant::now();
-    let (mut memory, mut warm, mut step) = (Memory::default(), None, 0);
+    let (mut recent, mut warm, mut step) = (Memory::default(), None, 0);
     loop {
         daemon.step(step);
         step += 1;
         turns(&mut daemon, &mut foreign, begun + Duration::from_secs(1) * step / STEPS);
         // Figures of each turn would be most of the memory.
         foreign.turns.clear();
-        memory.measure();
+        recent.measure();
         if warm.is_none() && begun.elapsed() >= WARM.min(plan.sizes.daemon / 2) {
-            warm = Some(memory.mean());
+            warm = Some(recent.mean());
         }
         if begun.elapsed() >= plan.sizes.daemon {
             raise(Signal::SIGTERM).unwrap();
@@ -285,7 +285,7 @@ fn measure(plan: &Plan<'_>, sim: &Sim, asked: &SignalFd) -> Vec<Row> {
             break;
         }
     }
-    let (warm, last, took) = (warm.unwrap_or_default(), memory.mean(), begun.elapsed());
+    let (warm, last, took) = (warm.unwrap_or_default(), recent.mean(), begun.elapsed());
     let delays = foreign.delays();
     daemon.drain();
     let draining = Instant::now();
